@@ -164,6 +164,13 @@ def test_loading_a_bundle_does_not_bring_in_torch() -> None:
     assert run_python(code).strip() == "False"
 
 
+@pytest.mark.slow
+def test_what_trains_nothing_imports_neither_lightning_fabric_nor_the_compiler_of_torch() -> None:
+    modules = ("enough_images", "trainers.policies.tuning", "trainers.methods.train", "exporters.foreign.import_model")
+    code = f"import sys, allweather.{', allweather.'.join(modules)}; print(*sys.modules)"
+    assert not {"lightning_fabric", "torch._dynamo"} & set(run_python(code).split())
+
+
 def test_lint() -> None:
     for arguments in (["check"], ["format", "--check"]):
         done = subprocess.run([sys.executable, "-m", "ruff", *arguments, str(ROOT)], capture_output=True, text=True)

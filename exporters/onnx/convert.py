@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from allweather.runtimes.errors import EngineError, first_line
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.trainers.quiet_loggers import silence_loggers
 
 OPSET = 18  # TensorRT 10.3 and OpenVINO 2024 read it
@@ -64,7 +65,8 @@ def to_onnx(model: nn.Module, spec: InputSpec, arithmetic: torch.dtype = torch.f
     """
     example = torch.zeros(2, spec.height, spec.width, 3, dtype=torch.uint8)
     quiet = silence_loggers("torch", "torch.onnx", "onnxscript", "onnx_ir")
-    with warnings.catch_warnings(), quiet, redirect_stderr(io.StringIO()):  # torch prints a graph that it cannot export
+    # the exporter imports torch's compiler; and torch prints a graph that it cannot export
+    with isolated_imports(), warnings.catch_warnings(), quiet, redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")  # deprecations inside the exporter and the libraries it calls
         try:
             program = torch.onnx.export(

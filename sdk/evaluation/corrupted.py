@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 
 from allweather.evaluation.baselines import Baseline
 from allweather.evaluation.metrics import (
@@ -35,6 +35,9 @@ from allweather.trainers.corruptions.sets.files_digest import files_digest
 from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.inference.forward import all_reduced
 from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 FINGERPRINT_IMAGES = 16  # images and predictions that the resume key is made from
 CellKey = tuple[str, int]  # corruption, severity

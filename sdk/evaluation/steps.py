@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lightning_fabric import Fabric
 from torch import nn
 
 from allweather.evaluation.augmented import AugmentedEvaluation, augmented_evaluation
@@ -27,7 +27,10 @@ from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.corruptions.sets import CorruptedSet, GeneratedSet, open_corrupted_set
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.open_model import EvaluatedModel, open_model
-from allweather.trainers.steps.arguments import check_argument, check_seed, check_watch
+from allweather.trainers.steps.arguments import check_fabric, check_seed, check_watch
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 GENERATE = "generate"  # in place of the folder of a corrupted set
 
@@ -97,8 +100,7 @@ def evaluate_corrupted(
         baseline = read_baseline(str(as_path(baseline)))
     check_seed(seed)
     check_watch(watch)
-    if fabric is not None:
-        check_argument("fabric", fabric, Fabric)
+    check_fabric(fabric)
     with _opened(model, data, engine, precision) as (opened, dataset):
         corrupted_set = _corrupted_set(corrupted, opened, dataset, seed)
         return corrupted_evaluation(opened, dataset, corrupted_set, baseline=baseline, fabric=fabric, watch=watch)[0]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import LabeledImages
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 BATCH_SIZE = 250  # images per forward pass without gradients; larger batches do not fit in the CPU's cache
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from allweather.trainers.augmentations.pairing import Augmentation
@@ -16,6 +15,9 @@ from allweather.trainers.data.dataset import LabeledImages
 from allweather.trainers.inference.forward import count_correct
 from allweather.trainers.losses.consistency import jensen_shannon_divergence
 from allweather.trainers.training.objective import cross_entropy
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 DEFAULT_WEIGHT = 12.0  # of the divergence, as in the papers of AugMix and PRIME
 COPIES = 2

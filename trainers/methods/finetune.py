@@ -10,10 +10,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from lightning_fabric import Fabric
-from lightning_fabric.loggers.logger import Logger
+from typing import TYPE_CHECKING, Any
 
 from allweather.runtimes.errors import UsageError, check_choice, unknown_name
 from allweather.runtimes.setting_types import check_types
@@ -41,6 +38,10 @@ from allweather.trainers.training.objective import class_weights_of
 from allweather.trainers.training.optimizer import fill_defaults, highest_lr
 from allweather.trainers.training.progress import EpochReport, Progress, kept_report
 from allweather.trainers.training.settings import FitSettings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from lightning_fabric.loggers.logger import Logger
 
 # Share of the usual learning rate, because finetuning adjusts trained weights and does not start from scratch.
 LR_FACTOR = 0.1

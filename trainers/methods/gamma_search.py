@@ -9,9 +9,9 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from allweather.runtimes.errors import UsageError
@@ -32,6 +32,9 @@ from allweather.trainers.methods.pair_objective import DEFAULT_GAMMAS, compared_
 from allweather.trainers.methods.strength_search import with_strengths
 from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.training.fit import fit
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 GAMMAS = (0.1, 0.3, 1.0, 3.0, 10.0)
 MAX_TRAIN_IMAGES = 10_000  # images of the training split that a trial uses

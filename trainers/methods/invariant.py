@@ -13,10 +13,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import combinations
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from allweather.trainers.augmentations.pairing import Augmentation
@@ -27,6 +26,9 @@ from allweather.trainers.inference.forward import count_correct
 from allweather.trainers.losses.consistency import Metric, ai_loss
 from allweather.trainers.models.activation_hooks import Layer, capture_layer
 from allweather.trainers.training.objective import cross_entropy
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 # lambda in section 4.3 of Chen et al., but for multi-AIT: 3 in the paper, 1 in the program of its authors
 DEFAULT_LOSS_WEIGHTS: Mapping[InvariantMethod, float] = MappingProxyType({"ait": 1.0, "multi-ait": 1.0, "dml": 1.0})

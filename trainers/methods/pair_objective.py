@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from allweather.trainers.augmentations.pairing import Augmentation
@@ -21,6 +20,9 @@ from allweather.trainers.inference.forward import all_reduced, count_correct
 from allweather.trainers.losses.consistency import ai_loss, feature_map_loss, stability_loss
 from allweather.trainers.models.activation_hooks import capture_activations
 from allweather.trainers.training.objective import cross_entropy
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 DEFAULT_GAMMAS: Mapping[FinetuneMethod, float] = MappingProxyType(
     {"at": 1.0, "st": 0.3, "fma": 0.3, "ait": 1.0, "robust": 1.0}

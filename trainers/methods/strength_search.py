@@ -8,9 +8,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-from lightning_fabric import Fabric
+from typing import TYPE_CHECKING, Any
 
 from allweather.runtimes.errors import AllweatherError
 from allweather.runtimes.system.atomic_files import atomic_file
@@ -19,6 +17,9 @@ from allweather.trainers.augmentations.strengths import find_strengths
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.models.classifier import weights_digest
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 log = logging.getLogger(__name__)
 

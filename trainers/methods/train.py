@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.loggers.logger import Logger
 from torch import nn
 
 from allweather.runtimes.errors import UsageError
@@ -26,6 +24,10 @@ from allweather.trainers.training.objective import class_weights_of
 from allweather.trainers.training.optimizer import ADAMW_PRETRAINED_SHARE, fill_defaults, highest_lr
 from allweather.trainers.training.progress import EpochReport, Progress, kept_report
 from allweather.trainers.training.settings import FitSettings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from lightning_fabric.loggers.logger import Logger
 
 
 def train(

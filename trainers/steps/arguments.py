@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
-
-from lightning_fabric import Fabric
-from lightning_fabric.loggers.logger import Logger
+from typing import TYPE_CHECKING, Any
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.setting_types import check_instance
+from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
 
+if TYPE_CHECKING:
+    from lightning_fabric.loggers.logger import Logger
+
 CURES: dict[type, str] = {
     Checkpoint: "load_checkpoint(path) reads one from its file",
     Dataset: "load_dataset(name) or Dataset.from_torch(...) makes one",
-    Fabric: "launch() makes one; leave it out for this process alone",
 }
 
 
@@ -63,11 +63,25 @@ def check_run(
     check_argument("data", data, Dataset)
     if settings is not None:
         check_argument("settings", settings, settings_kind)
-    if fabric is not None:
-        check_argument("fabric", fabric, Fabric)
+    check_fabric(fabric)
+    with isolated_imports():
+        from lightning_fabric.loggers.logger import Logger
     if not isinstance(loggers, Sequence) or not all(isinstance(each, Logger) for each in loggers):
         raise UsageError(f"loggers are a list of loggers of Lightning Fabric; got {loggers!r:.40}")
     check_watch(watch)
+
+
+def check_fabric(fabric: object) -> None:
+    """Checks what a run is distributed by: a `Fabric`, or None for this process alone.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    if fabric is None:
+        return
+    with isolated_imports():  # where it has been used, it has been imported already
+        from lightning_fabric import Fabric
+    check_instance("fabric", fabric, Fabric, "launch() makes one; leave it out for this process alone")
 
 
 def check_watch(watch: object) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lightning_fabric import Fabric
-from lightning_fabric.loggers.logger import Logger
 from torch import nn
 
 from allweather.runtimes.crop import WHOLE, Crop
@@ -27,6 +26,10 @@ from allweather.trainers.steps.start import check_start, checkpoint_of
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
 from allweather.trainers.training.settings import FitSettings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from lightning_fabric.loggers.logger import Logger
 
 
 def load_dataset(

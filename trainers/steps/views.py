@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
-from lightning_fabric import Fabric
-from lightning_fabric.loggers.logger import Logger
 from torch import nn
 
 from allweather.runtimes.bundle.bundle import Bundle
@@ -31,6 +29,10 @@ from allweather.trainers.steps.start import check_start, checkpoint_of
 from allweather.trainers.steps.tuning_images import tuning_images
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from lightning_fabric.loggers.logger import Logger
 
 
 @overload

@@ -7,11 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast, get_args
-
-from lightning_fabric.loggers.csv_logs import CSVLogger
-from lightning_fabric.loggers.logger import Logger
-from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from allweather.runtimes.errors import OutputError, UsageError, map_write_errors, unknown_name
 from allweather.runtimes.redaction import redacted, redacted_addresses
@@ -21,6 +17,9 @@ from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.text import valid_unicode
 from allweather.trainers.choices import LOG_FORMS, LoggerName
 from allweather.trainers.training.progress import EpochReport
+
+if TYPE_CHECKING:
+    from lightning_fabric.loggers.logger import Logger
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +168,10 @@ def open_logger(text: str, run: str) -> Logger:
     if name == "tensorboard":
         with isolated_imports():
             importlib.import_module(LIBRARIES[name])  # the logger would import it later
+            from lightning_fabric.loggers.tensorboard import TensorBoardLogger
         return TensorBoardLogger(folder, name=run)
+    with isolated_imports():
+        from lightning_fabric.loggers.csv_logs import CSVLogger
     return CSVLogger(folder, name=run)
 
 

@@ -8,11 +8,9 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.loggers.logger import Logger
 from torch import Tensor, nn
 
 from allweather.runtimes.errors import TrainingError
@@ -33,6 +31,10 @@ from allweather.trainers.training.resume_file import ResumeFile, SaveTimer, each
 from allweather.trainers.training.schedules import lr_factor
 from allweather.trainers.training.settings import FitSettings
 from allweather.trainers.training.train_step import TrainStep
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from lightning_fabric.loggers.logger import Logger
 
 log = logging.getLogger(__name__)
 

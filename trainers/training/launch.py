@@ -7,16 +7,19 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from lightning_fabric import Fabric
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 from allweather.runtimes.errors import UsageError, check_choice
+from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.system.limits import usable_cores
 from allweather.trainers.choices import Precision as Precision
 from allweather.trainers.quiet_loggers import silence_loggers
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 FABRIC_PRECISIONS: Mapping[Precision, Literal["bf16-mixed", "16-mixed", "32-true"]] = MappingProxyType(
     {"bf16": "bf16-mixed", "fp16": "16-mixed", "fp32": "32-true"}
@@ -68,6 +71,8 @@ def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
         torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", devices))))
     elif not gpus:
         limit_threads()
+    with isolated_imports():  # here, as it takes over a second, which commands that train and evaluate nothing save
+        from lightning_fabric import Fabric
     try:
         with _without_worker_warning(), silence_loggers("lightning_fabric"):
             if elastic and _num_machines() == 1 and os.environ["TORCHELASTIC_RESTART_COUNT"] != "0":

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,6 +15,9 @@ from allweather.trainers.augmentations.variants import CROP, Variant
 from allweather.trainers.data.dataset import Dataset, LabeledImages
 from allweather.trainers.inference.forward import count_correct
 from allweather.trainers.training.settings import FitSettings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class Objective(Protocol):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from allweather.runtimes.errors import CheckpointError, TrainingError
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.inference.forward import all_reduced
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 SAVE_INTERVAL = 120.0  # seconds between saves within an epoch: the most work that is lost when the process is killed
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor
 
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.training.batch_shares import share
 from allweather.trainers.training.objective import Objective
 from allweather.trainers.training.settings import FitSettings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 
 
 class TrainStep:

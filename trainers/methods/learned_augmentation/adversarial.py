@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
@@ -22,6 +21,9 @@ from torch.nn import functional
 from allweather.trainers.augmentations.learned.networks import LEAKY_SLOPE, AugmentationNetwork
 from allweather.trainers.augmentations.variants import random_color_jitter
 from allweather.trainers.data.dataset import LabeledImages
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Features = Callable[[Tensor], Tensor]
 

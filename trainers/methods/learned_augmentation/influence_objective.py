@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,6 +15,9 @@ from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import LabeledImages
 from allweather.trainers.inference.forward import all_reduced
 from allweather.trainers.methods.learned_augmentation.estimators import BATCH_SIZE, MeanInfluence
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 MAX_VAL_IMAGES = 2000  # images on which each epoch is evaluated
 SEED = 53  # of the dropout in validation

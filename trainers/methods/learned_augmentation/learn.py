@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from allweather.runtimes.errors import DataError, TrainingError, UsageError
@@ -54,6 +54,9 @@ from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.progress import EpochReport, Progress
 from allweather.trainers.training.settings import FitSettings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 MIN_TRAIN_IMAGES = 10
 MIN_HELD_OUT_IMAGES = 4  # so that each half has some; how many are enough is measured

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from allweather.runtimes.tta.policy import FLIP
@@ -18,6 +17,9 @@ from allweather.trainers.inference.forward import BATCH_SIZE, all_reduced, logit
 from allweather.trainers.losses.ranking import RANK_LOSSES
 from allweather.trainers.losses.soft_ranks import correlation, ranks
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 FLIPPED_VIEWS = {"rotate-20": "rotate+20", "rotate+20": "rotate-20"}
 FLIPPING = f"{CHAIN}{FLIP}"  # ends the name of a view that also flips

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.loggers.logger import Logger
 
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.path_argument import as_path
@@ -28,6 +27,10 @@ from allweather.trainers.models.loss_predictor import PREDICTORS, LossPredictor,
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.optimizer import fill_defaults, highest_lr
 from allweather.trainers.training.progress import EpochReport, Progress
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from lightning_fabric.loggers.logger import Logger
 
 
 def add_predictor(
