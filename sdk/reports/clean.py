@@ -17,6 +17,8 @@ MAX_CLASSES = 50  # rows of the table of classes; result.json has all of them
 def write_clean_report(evaluation: CleanEvaluation, folder: Path | str) -> None:
     """Writes report.html, result.json, confusion.png and reliability.png, and training.png for a trained checkpoint.
 
+    Of more than 2,000 classes there is no confusion matrix.
+
     Args:
         evaluation: The result to report.
         folder: Folder to write into.
@@ -40,21 +42,29 @@ def write_clean_report(evaluation: CleanEvaluation, folder: Path | str) -> None:
     ]
     sections = [
         Section("Result", "; ".join(provenance.notes), facts),
-        Section("Confusion matrix", image="confusion.png"),
+        _confusion_section(evaluation),
         Section("Reliability diagram", image="reliability.png"),
         _class_section(evaluation),
     ]
     files: dict[str, bytes | str] = {
-        "confusion.png": plots.confusion_matrix(evaluation.confusion, evaluation.classes),
         "reliability.png": plots.reliability_diagram(evaluation.reliability, evaluation.calibration_error),
         "result.json": json.dumps(to_json(evaluation), indent=1),
     }
+    if evaluation.confusion:
+        files["confusion.png"] = plots.confusion_matrix(evaluation.confusion, evaluation.classes)
     if plots.has_columns(provenance.history, plots.TRAINING_COLUMNS):
         sections.append(Section("Training", image="training.png"))
         files["training.png"] = plots.training_curves(provenance.history)
     title = f"{Path(provenance.model).name} on {provenance.data}"
     files["report.html"] = page(title, f"{provenance.backend} on {provenance.machine}", sections)
     write_files(folder, files)
+
+
+def _confusion_section(evaluation: CleanEvaluation) -> Section:
+    """Makes the section of the confusion matrix, which of very many classes is left out."""
+    if evaluation.confusion:
+        return Section("Confusion matrix", image="confusion.png")
+    return Section("Confusion matrix", f"Left out, as there are {len(evaluation.classes)} classes.")
 
 
 def _class_section(evaluation: CleanEvaluation) -> Section:
