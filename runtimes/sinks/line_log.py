@@ -18,6 +18,7 @@ from pathlib import Path
 
 from allweather.runtimes.choices import ROTATED, STDOUT
 from allweather.runtimes.errors import OutputError, map_write_errors
+from allweather.runtimes.sinks.base import already_open, not_open
 from allweather.runtimes.system.path_argument import as_path
 
 logger = logging.getLogger(__name__)
@@ -76,7 +77,10 @@ class LineLog:
 
         Raises:
             OutputError: The path cannot be written to, is a pipe that nothing reads, or begins with another header.
+            UsageError: It is open.
         """
+        if self._file is not None:
+            raise already_open(str(self._path))
         with map_write_errors(self._path):
             self._check_header()
             if not self._stdout:
@@ -94,7 +98,10 @@ class LineLog:
 
         Raises:
             BrokenPipeError: The reader of the pipe has gone.
+            UsageError: It is not open.
         """
+        if self._file is None:
+            raise not_open(str(self._path))
         self._waiting.append(line)
         if self._clock() >= self._next_attempt:
             self._try_to_write()
