@@ -107,7 +107,9 @@ def open_large(path: Path | str, first: Path | str, model: ForeignModel, setting
     """
     path, first = as_path(path), as_path(first)
     if path.exists() and path.samefile(first):
-        raise UsageError(f"the large classifier is the same file as the first one, {printable(str(path))}; name another")
+        raise UsageError(
+            f"the large classifier is the same file as the first one, {printable(str(path))}; name another"
+        )
     return open_foreign(path, model.classes, dataclasses.replace(settings, beside=model.input.spec))
 
 

@@ -39,7 +39,9 @@ def read_site(path: Path | str, *, token: str = "", webhook_secret: str = "", ag
     """
     path = as_path(path)
     if again and path.exists() and not path.is_file():
-        raise UsageError(f"{printable(str(path)[:200])} is no regular file, which alone is read again; name a YAML file")
+        raise UsageError(
+            f"{printable(str(path)[:200])} is no regular file, which alone is read again; name a YAML file"
+        )
     site = site_from(read_yaml(path), printable(path.name[:100]))
     for camera in site.cameras:
         for file in camera.outputs.files():

@@ -146,7 +146,9 @@ def test_an_empty_region_is_refused(region: tuple[int, int, int, int]) -> None:
         Region(*region)
 
 
-@pytest.mark.parametrize("edges", [(1.5, 0, 2, 2), (0, 0, math.nan, 2), ("0", 0, 2, 2), (0, None, 2, 2), (0, 0, True, 2)])
+@pytest.mark.parametrize(
+    "edges", [(1.5, 0, 2, 2), (0, 0, math.nan, 2), ("0", 0, 2, 2), (0, None, 2, 2), (0, 0, True, 2)]
+)
 def test_a_region_is_of_whole_pixels(edges: Any) -> None:
     with pytest.raises(UsageError, match="whole numbers of pixels"):
         Region(*edges)

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from allweather.runtimes.errors import DataError, UsageError
-from allweather.runtimes.text import MAX_CLASSES, MAX_CLASSES_BYTES, MAX_LABEL_CHARACTERS, forbidden_character, printable
+from allweather.runtimes.text import (
+    MAX_CLASSES,
+    MAX_CLASSES_BYTES,
+    MAX_LABEL_CHARACTERS,
+    forbidden_character,
+    printable,
+)
 from allweather.trainers.data.files.names import list_names, same_name
 
 

@@ -205,7 +205,9 @@ def test_a_larger_classifier_joins_the_bundle(head: npt.NDArray[np.float32], dat
     any_size = tmp_path / "any.onnx"
     onnx.save(build(dataclasses.replace(FORMS[0], side=None), head), any_size)
     for first, size in ((path, None), (any_size, 32)):
-        with pytest.raises(UsageError, match=r"takes images of 48 x 48 px, and the .* 32 x 32 px; both classifiers run"):
+        with pytest.raises(
+            UsageError, match=r"takes images of 48 x 48 px, and the .* 32 x 32 px; both classifiers run"
+        ):
             export_onnx(first, dataset, tmp_path / "x.aw", size=size, large=larger)
     with pytest.raises(UsageError, match=r"is the same file as the first one, .*their.*\.onnx; name another"):
         export_onnx(path, dataset, tmp_path / "x.aw", large=path)
