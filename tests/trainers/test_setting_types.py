@@ -37,7 +37,7 @@ def test_numbers_of_numpy_become_plain_ones() -> None:
     settings = FitSettings(epochs=np.int64(3), lr=np.float32(0.5))  # type: ignore[arg-type]
     assert (type(settings.epochs), type(settings.lr)) == (int, float)
     assert settings == FitSettings(epochs=3, lr=0.5)
-    with pytest.raises(UsageError, match="epochs must be a whole number; got 3.0"):
+    with pytest.raises(UsageError, match=r"epochs must be a whole number; got 3\.0"):
         FitSettings(epochs=np.float64(3))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="epochs must be a whole number; got bool"):
         FitSettings(epochs=np.True_)  # type: ignore[arg-type]

@@ -244,7 +244,7 @@ def test_secrets_of_the_command_line_count_where_the_file_has_none(tmp_path: Pat
 
 def test_a_pipe_is_not_read_again(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "site.yaml")  # with nobody who writes, for whom the program would wait for ever
-    with pytest.raises(UsageError, match="site.yaml is no regular file, which alone is read again; name a YAML file"):
+    with pytest.raises(UsageError, match=r"site.yaml is no regular file, which alone is read again; name a YAML file"):
         read_site(tmp_path / "site.yaml", again=True)
     with pytest.raises(UsageError, match="No such file"):
         read_site(tmp_path / "gone.yaml", again=True)

@@ -56,10 +56,12 @@ def test_a_csv_that_is_emptied_while_it_is_written_begins_with_the_header_again(
 
 def test_a_parquet_whose_path_becomes_a_folder_is_kept_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
+    sink = TableSink(path)
+    sink.open()
+    sink.write(frame(0), decision(0))
+    path.mkdir()
     with pytest.raises(OutputError, match=r"a.parquet: a folder or device has come .* written is .*a-1.parquet$"):
-        with opened(TableSink(path)) as sink:
-            sink.write(frame(0), decision(0))
-            path.mkdir()
+        sink.close()
     assert indices(tmp_path / "a-1.parquet") == [0]
     assert not list(tmp_path.glob(".*.tmp*"))
 
