@@ -296,12 +296,3 @@ def test_bundles_can_be_keys_of_a_dictionary(tiny: Any, tmp_path: Path) -> None:
     first, second = Bundle.open(tmp_path / "b.aw"), Bundle.open(str(tmp_path / "b.aw"))
     assert first == second
     assert len({first, second}) == 1
-
-
-def test_a_manifest_that_could_not_be_read_again_is_not_written(tiny: Any, tmp_path: Path) -> None:
-    classes = tuple(f"{index:0200d}" for index in range(90_000))
-    with pytest.raises(
-        BundleError, match=r"manifest.json would have \d+ bytes, .* at most 16777216; give the classes sh"
-    ):
-        write_bundle(tmp_path / "b.aw", tiny.manifest.model_copy(update={"classes": classes}), tiny.contents)
-    assert not (tmp_path / "b.aw").exists()
