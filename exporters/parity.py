@@ -24,6 +24,7 @@ from allweather.trainers.training.uncertainty import LEVEL, MIN_IMAGES, unseen_s
 
 MAX_ACCURACY_DROP = 0.005  # of all images: half a point
 OVERFLOW = 1e9  # recorded for infinite and NaN differences, as when fp16 overflows: a manifest holds finite numbers
+MAX_ROUNDING = 1e-6  # of the largest logit: what the roundings of all layers in float32 may add up to
 # How far processors may differ on the golden frames, as a share of the range of the golden logits. The INT8 value was
 # measured. fp16 rounds in steps of 0.0005 and was off by 0.0013 in ONNX Runtime, so a GPU is allowed several times
 # that. bf16 rounds in steps of 0.004.
@@ -133,7 +134,8 @@ def check_parity(
         corrupted_accuracy=accuracies_or_none[2],
         reference_corrupted_accuracy=accuracies_or_none[3],
     )
-    return ParityResult(parity, "; ".join(_reasons(parity, correct, precision, original)))
+    largest = float(np.nan_to_num(np.abs(reference.clean).max()))
+    return ParityResult(parity, "; ".join(_reasons(parity, correct, precision, original, largest)))
 
 
 def images_note(count: int) -> str:
@@ -179,20 +181,28 @@ def _best(outputs: Floats, labels: npt.NDArray[np.int64] | None) -> npt.NDArray[
     return best
 
 
+def _rounding_note(allowed: float, largest: float) -> str:
+    """Says so where logits are so large that float32 rounds them by as much as is allowed; "" where they are not."""
+    if largest * MAX_ROUNDING < allowed:
+        return ""
+    return f", and its logits reach {largest:.1g}, as those of a classifier that is hardly trained: train it for longer"
+
+
 def _reasons(
     parity: Parity,
     correct: Mapping[str, tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]],
     precision: Precision,
     original: str,
+    largest: float,
 ) -> list[str]:
-    """Returns a sentence for each requirement that the model does not meet."""
+    """Returns a sentence for each requirement that a model does not meet; `largest` is the original's largest logit."""
     threshold, reasons = THRESHOLDS[precision], []
     if parity.largest_logit_difference >= OVERFLOW:
         reasons.append(f"its logits are not finite, or differ from those of {original} by {OVERFLOW:g} or more")
     elif parity.largest_logit_difference > threshold.max_logit_difference:
         reasons.append(
             f"its logits differ from those of {original} by up to {parity.largest_logit_difference:.3g}; "
-            f"{threshold.max_logit_difference:g} is allowed"
+            f"{threshold.max_logit_difference:g} is allowed{_rounding_note(threshold.max_logit_difference, largest)}"
         )
     min_agreement = threshold.min_agreement if correct else MIN_PREDICTOR_AGREEMENT
     if not parity.agreement >= min_agreement:

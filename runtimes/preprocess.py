@@ -71,6 +71,8 @@ class InputSpec:
                 f"the std of a model's input is {MIN_STD:g} to {MAX_STD:g}, and the mean at most {MAX_MEAN:g}; got "
                 f"{self.std!r:.80} and {self.mean!r:.80}"
             )
+        for name in ("mean", "std"):  # a list could not be compared with, or looked up as, that of another spec
+            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
 
     def prepare(self, image: Image) -> Image:
         """Brings an image to the model's input size, as `Crop.resize` says.

@@ -32,7 +32,8 @@ class Region:
         Raises:
             UsageError: It is empty, or an edge is negative or no whole number.
         """
-        if not all(isinstance(edge, int | np.integer) for edge in (self.x, self.y, self.width, self.height)):
+        edges = (self.x, self.y, self.width, self.height)
+        if not all(isinstance(edge, int | np.integer) and not isinstance(edge, bool) for edge in edges):
             raise UsageError(
                 f"the edges and sides of a region are whole numbers of pixels; "
                 f"got {self.x!r:.20}, {self.y!r:.20}, {self.width!r:.20}, {self.height!r:.20}"

@@ -17,7 +17,7 @@ WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "
 
 
 def check_types(settings: Any) -> None:
-    """Checks the type of each field of a frozen dataclass; where a tuple is wanted, a list becomes one.
+    """Checks the type of each field of a frozen dataclass; a list becomes a tuple, and NumPy's number a number.
 
     Meant for `__post_init__`, before ranges are checked. A whole number is also a number, and a bool is neither. Text
     is checked to be text; which names there are is left to the caller.
@@ -28,6 +28,9 @@ def check_types(settings: Any) -> None:
     hints = get_type_hints(type(settings))
     for name in (field.name for field in fields(settings)):
         value = getattr(settings, name)
+        if isinstance(value, np.integer | np.floating):
+            value = value.item()
+            object.__setattr__(settings, name, value)
         if isinstance(value, list) and any(get_origin(kind) is tuple for kind in _kinds(hints[name])):
             value = tuple(value)
             object.__setattr__(settings, name, value)

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from typing import Any
 
 MAX_LABEL_CHARACTERS = 256  # of the name of a class; the longest one of ImageNet has 121
+MAX_CLASSES = 100_000  # of a classifier; ImageNet-21k has 21,841
+MAX_CLASSES_BYTES = 8 << 20  # of their names together, in UTF-8, so that a bundle's manifest can hold them
 
 # joiners that Python does not call printable: words of Persian and Indic scripts and many emoji need them
 _JOINERS = "\u200c\u200d"

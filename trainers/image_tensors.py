@@ -22,7 +22,7 @@ def check_image_tensor(images: Tensor) -> None:
     """
     if not isinstance(images, Tensor):
         raise DataError(f"images are a torch tensor {LAYOUTS}; got {type(images).__name__}")
-    if images.is_nested or images.layout != torch.strided or images.is_quantized or images.is_meta:
+    if not is_dense(images):
         raise DataError("images are a dense tensor with values; got a nested, sparse, quantized or meta tensor")
     kind = str(images.dtype).removeprefix("torch.")
     if images.dtype != torch.uint8 and not images.is_floating_point():
@@ -34,6 +34,28 @@ def check_image_tensor(images: Tensor) -> None:
         if not (low >= -TOLERANCE and high <= 1 + TOLERANCE):  # also if one of them is nan
             cure = "divide by 255" if low >= 0 and high > 2 else "undo the normalization, and normalize in the network"
             raise DataError(f"float images are in 0..1; got values from {low:.3g} to {high:.3g}: {cure}")
+
+
+def check_floats(what: str, values: object) -> None:
+    """Checks that an argument is a dense tensor of floating-point numbers, of 16 bits or more, to compute with.
+
+    Args:
+        what: What such tensors are, in the plural, for the message.
+        values: The argument.
+
+    Raises:
+        UsageError: It is something else; the message says what came.
+    """
+    if not isinstance(values, Tensor) or not values.is_floating_point() or values.dtype.itemsize < 2:
+        came = str(values.dtype).removeprefix("torch.") if isinstance(values, Tensor) else type(values).__name__
+        raise UsageError(f"{what} are tensors of floating-point numbers; got {came}")
+    if not is_dense(values):
+        raise UsageError(f"{what} are dense tensors with values; got a nested, sparse, quantized or meta tensor")
+
+
+def is_dense(values: Tensor) -> bool:
+    """Returns whether a tensor has a value for each entry: it is not nested, sparse, quantized or on no device."""
+    return not (values.is_nested or values.layout != torch.strided or values.is_quantized or values.is_meta)
 
 
 def check_several_classes(logits: Tensor) -> None:

@@ -82,6 +82,8 @@ def _other_order(
     Returns:
         (the class of each output, the accuracy in that order); ([], 0) if no order of all classes does that.
     """
+    if len(predicted) < count:  # not every output can be there, and a matrix of all classes may not fit into memory
+        return [], 0.0
     together = np.zeros((count, count), np.int64)
     np.add.at(together, (labels, predicted), 1)
     order = together.argmax(0).tolist()

@@ -92,6 +92,27 @@ def open_foreign(path: Path | str, classes: Sequence[str], settings: InputSettin
     return ForeignModel(f"onnx:{stem}", names, taken, graph, ("openvino", "onnx", "tensorrt"))
 
 
+def open_large(path: Path | str, first: Path | str, model: ForeignModel, settings: InputSettings) -> ForeignModel:
+    """Reads a larger classifier for the bundle of another one, whose classes and image size it has, too.
+
+    Args:
+        path: As in `open_foreign`.
+        first: File of the other classifier.
+        model: The other classifier, read from that file.
+        settings: What the graphs do not tell about their inputs.
+
+    Raises:
+        EngineError: The file cannot be read, or is no image classifier.
+        UsageError: It is the same file, or it takes images of another size or other classes.
+    """
+    path, first = as_path(path), as_path(first)
+    if path.exists() and path.samefile(first):
+        raise UsageError(
+            f"the large classifier is the same file as the first one, {printable(str(path))}; name another"
+        )
+    return open_foreign(path, model.classes, dataclasses.replace(settings, beside=model.input.spec))
+
+
 def export_onnx(
     path: Path | str,
     dataset: Dataset,
@@ -154,8 +175,9 @@ def export_onnx(
     check_bundle_path(out)
     settings = InputSettings(mean, std, pixels, layout, size, channels, crop)
     names = dataset.classes if classes is None else classes
-    second = None if large is None else open_foreign(large, names, settings)
-    return export_foreign(open_foreign(path, names, settings), dataset, out, options, watch, large=second)
+    first = open_foreign(path, names, settings)
+    second = None if large is None else open_large(large, path, first, settings)
+    return export_foreign(first, dataset, out, options, watch, large=second)
 
 
 def export_foreign(

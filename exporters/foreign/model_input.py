@@ -39,6 +39,8 @@ class InputSettings:
         size: Side of the images in pixels, or (height, width), where they are dynamic.
         channels: Order of the color channels that the model takes.
         crop: How images were brought to its size when it was trained or evaluated.
+        beside: Input of the classifier that runs on the same images before this one, whose size it has, too; None for
+            the only or first one.
     """
 
     mean: Three | None = None
@@ -48,6 +50,7 @@ class InputSettings:
     size: ImageSize | None = None
     channels: ColorOrder = "rgb"
     crop: Crop = WHOLE
+    beside: InputSpec | None = None
 
     def __post_init__(self) -> None:
         """Checks the values.
@@ -138,12 +141,19 @@ def resolve_input(facts: InputFacts, settings: InputSettings, where: str) -> Mod
     layout = facts.layout or settings.layout
     if layout is None:
         raise UsageError(f"{where} does not tell its layout; add --layout {' or '.join(get_args(InputLayout))}")
-    if settings.layout not in (None, layout):
+    beside = settings.beside
+    if settings.layout not in (None, layout) and not beside:
         raise UsageError(f"{where} takes {layout.upper()}, and --layout says {settings.layout}; leave it out")
     given = (None, None) if settings.size is None else check_size(settings.size, "--size")
+    given = (beside.height, beside.width) if beside else given
     height, width = facts.height or given[0], facts.width or given[1]
     if height is None or width is None:
         raise UsageError(f"{where} takes images of any size; add --size with the side that it was trained at, as 224")
+    if beside and (height, width) != given:
+        raise UsageError(
+            f"{where} takes images of {width} x {height} px, and the classifier before it such of {beside.width} x "
+            f"{beside.height} px; both classifiers run on the same image, of one size: name two of one size"
+        )
     if settings.size is not None and (height, width) != given:
         raise UsageError(
             f"{where} takes images of {width} x {height} px, and --size says {given[0]}x{given[1]} (height x width); "

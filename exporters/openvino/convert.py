@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 from allweather.runtimes.engines.openvino_core import openvino_core
-from allweather.runtimes.errors import EngineError
+from allweather.runtimes.errors import EngineError, OutputError, first_line
 from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.system.leftovers import temporary_folder
 
@@ -35,8 +35,18 @@ def cpu_supports_bf16() -> bool:
 
 
 def serialize(model: openvino.Model) -> tuple[bytes, bytes]:
-    """Returns the IR of a model: the contents of its .xml file and its .bin file."""
+    """Returns the IR of a model: the contents of its .xml file and its .bin file.
+
+    Raises:
+        OutputError: Its temporary files cannot be written, as on a full disk.
+    """
     with temporary_folder() as folder:  # OpenVINO serializes to files only
         xml, weights = Path(folder, "model.xml"), Path(folder, "model.bin")
-        openvino.serialize(model, xml, weights)
+        try:
+            openvino.serialize(model, xml, weights)
+        except RuntimeError as error:
+            raise OutputError(
+                f"cannot write the temporary files of an OpenVINO model in {folder.parent} ({first_line(error)}); free "
+                "some space there, or name another folder in the environment variable TMPDIR"
+            ) from error
         return xml.read_bytes(), weights.read_bytes()

@@ -194,6 +194,11 @@ def write_bundle(path: Path | str, manifest: Manifest, contents: Mapping[str, by
     }
     text = manifest.model_copy(update={"files": files}).model_dump_json(indent=1).encode()
     where = printable(str(path))
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise BundleError(
+            f"{where}: {MANIFEST} would have {len(text)} bytes, and a bundle takes at most {MAX_MANIFEST_BYTES}; give "
+            "the classes shorter names"
+        )
     largest = largest_sizes(parse_manifest(text, where))  # so that nothing is written that would not open
     for name, data in contents.items():
         if len(data) > largest[name]:

@@ -61,10 +61,20 @@ class FolderCapture:
         return True
 
     def retrieve(self) -> Image | None:
-        """Decodes the file: uint8 [H, W, 3] RGB, or None if it is damaged or cannot be read."""
+        """Decodes the file: uint8 [H, W, 3] RGB, or None if it is damaged or cannot be read.
+
+        Raises:
+            CameraError: Its folder is no longer there, and so none of the files that follow.
+        """
         try:
             image = read_image(self._file)
         except (OSError, DataError) as error:
+            folder = self._file.parent
+            if not folder.is_dir():
+                raise CameraError(
+                    f"the folder {printable(str(folder))} was removed or unmounted while it was read, before "
+                    f"{printable(self._file.name)}; bring it back, and start again"
+                ) from error
             reason = (error.strerror if isinstance(error, OSError) else None) or error
             logger.warning("skipped %s: %s", printable(str(self._file)), reason)
             self._skipped += 1

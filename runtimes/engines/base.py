@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from allweather.runtimes.errors import UsageError
+
 if TYPE_CHECKING:
     from allweather.runtimes.choices import EngineName, Precision
     from allweather.runtimes.preprocess import InputSpec
@@ -135,6 +137,25 @@ class EngineSpec:
     extra: str = ""
     precisions: tuple[Precision, ...] = ()
     preference: int | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the types.
+
+        Raises:
+            UsageError: A value is of another type; the message names the field.
+        """
+        texts = {"name": self.name, "module": self.module, "device": self.device, "extra": self.extra}
+        if self.runs is not None:
+            texts["runs"] = self.runs
+        for name, value in texts.items():
+            if not isinstance(value, str):
+                raise UsageError(f"the {name} of an engine must be text; got {value!r:.60}")
+        precisions: object = self.precisions
+        if not isinstance(precisions, tuple) or not all(isinstance(each, str) for each in precisions):
+            raise UsageError(f"the precisions of an engine must be a tuple of texts; got {precisions!r:.60}")
+        preference: object = self.preference
+        if isinstance(preference, bool) or not isinstance(preference, int | None):
+            raise UsageError(f"the preference of an engine must be a whole number or None; got {preference!r:.60}")
 
 
 @dataclass(frozen=True)

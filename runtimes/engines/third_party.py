@@ -121,10 +121,8 @@ def _check(spec: EngineSpec, name: str, taken: Collection[str], formats: Collect
         raise EngineError("the name must be a lower-case letter, then at most 39 letters, digits and underscores")
     if name in taken:
         raise EngineError("that name is taken by another engine")
-    if not (isinstance(spec.module, str) and MODULE.fullmatch(spec.module)):
+    if not MODULE.fullmatch(spec.module):
         raise EngineError(f"its module must be the full name of a module, not {spec.module!r:.60}")
-    if not isinstance(spec.device, str):
-        raise EngineError(f"its device must be text, not {spec.device!r:.60}")
     if spec.runs not in formats:
         raise EngineError(f"it must run the models of {', '.join(formats)}, not of {spec.runs!r:.60}")
     if spec.extra or spec.precisions or spec.preference is not None:

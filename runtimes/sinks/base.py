@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.sinks.event import Event
 from allweather.runtimes.types import Decision, Frame
 
@@ -14,6 +15,16 @@ class Ended(BaseException):
 
     It is not derived from `Exception`, so that an `except Exception` in between does not swallow it.
     """
+
+
+def not_open(name: str) -> UsageError:
+    """Returns the error of a sink that is given a decision before it is opened, or after it is closed."""
+    return UsageError(f"{name} is not open: call open() of the sink first, or give it to watch(sinks=[...])")
+
+
+def already_open(name: str) -> UsageError:
+    """Returns the error of a sink that is opened twice, as by two loops."""
+    return UsageError(f"{name} is open already: make a sink for each loop, and close it before it is opened again")
 
 
 class Sink(ABC):

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from allweather.runtimes.choices import ROTATED, STDOUT
 from allweather.runtimes.errors import OutputError, map_write_errors
+from allweather.runtimes.sinks.base import already_open, not_open
 from allweather.runtimes.system.path_argument import as_path
 
 logger = logging.getLogger(__name__)
@@ -76,7 +77,10 @@ class LineLog:
 
         Raises:
             OutputError: The path cannot be written to, is a pipe that nothing reads, or begins with another header.
+            UsageError: It is open.
         """
+        if self._file is not None:
+            raise already_open(str(self._path))
         with map_write_errors(self._path):
             self._check_header()
             if not self._stdout:
@@ -94,7 +98,10 @@ class LineLog:
 
         Raises:
             BrokenPipeError: The reader of the pipe has gone.
+            UsageError: It is not open.
         """
+        if self._file is None:
+            raise not_open(str(self._path))
         self._waiting.append(line)
         if self._clock() >= self._next_attempt:
             self._try_to_write()
@@ -171,9 +178,15 @@ class LineLog:
         self._file = FileIO(_stdout() if self._stdout else _open(self._path), "a")
         status = os.fstat(self._file.fileno())
         self._mode, self._size = status.st_mode, status.st_size
-        if self._header and not self._size:
-            self._written = 0
+        if not self._size:
+            self._begin(0)
+
+    def _begin(self, size: int) -> None:
+        """Goes on in a file that has another size than what was written into it: a whole line, after the header."""
+        self._size = size
+        if self._header and not size and not (self._waiting and self._waiting[0] is self._header):
             self._waiting.appendleft(self._header)
+        self._written = 0
 
     def _check_header(self) -> None:
         """Checks that a file that is continued begins with the header, or as its lines do.
@@ -217,7 +230,10 @@ class LineLog:
             return
         assert self._file is not None, "opened first"
         with suppress(FileNotFoundError, NotADirectoryError):
-            if os.path.samestat(self._path.stat(), os.fstat(self._file.fileno())):
+            status = self._path.stat()
+            if os.path.samestat(status, os.fstat(self._file.fileno())):
+                if status.st_size < self._size:  # emptied, as logrotate's copytruncate does
+                    self._begin(status.st_size)
                 return
         left = self._file
         self._path.parent.mkdir(parents=True, exist_ok=True)

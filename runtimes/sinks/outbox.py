@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from allweather.runtimes.errors import OutputError, first_line
 from allweather.runtimes.realtime import as_usual
+from allweather.runtimes.sinks.base import already_open, not_open
 
 logger = logging.getLogger(__name__)
 
@@ -61,12 +62,19 @@ class Outbox(Generic[Item]):
         """Number of items that were dropped or given up so far; for any thread."""
         return self._lost
 
+    @property
+    def _is_open(self) -> bool:
+        return self._thread.ident is not None and not self._closing
+
     def start(self) -> None:
         """Starts the thread; after `close`, a new one with nothing to send, as a sink may be opened again.
 
         Raises:
             OutputError: The thread before is still sending, as its receiver hangs.
+            UsageError: It is open.
         """
+        if self._is_open:
+            raise already_open(self._name)
         if self._closing:
             if self._thread.is_alive():
                 raise OutputError(f"{self._name} still takes what was sent before; make a new sink")
@@ -74,7 +82,13 @@ class Outbox(Generic[Item]):
         self._thread.start()
 
     def put(self, item: Item) -> None:
-        """Takes an item, without waiting."""
+        """Takes an item, without waiting.
+
+        Raises:
+            UsageError: It is not open, and nobody would ever send the item.
+        """
+        if not self._is_open:
+            raise not_open(self._name)
         with self._changed:
             self._waiting.append(item)
             overflows = len(self._waiting) > self._max_waiting
@@ -97,6 +111,8 @@ class Outbox(Generic[Item]):
         Returns:
             The number of items that were never sent.
         """
+        if self._thread.ident is None:  # it was never opened
+            return 0
         deadline = time.monotonic() + seconds
         with self._changed:
             self._closing = True

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from allweather.runtimes.errors import OutputError, map_write_errors
@@ -16,6 +17,8 @@ from allweather.runtimes.system.path_argument import as_path
 @contextmanager
 def atomic_file(path: Path | str) -> Iterator[Path]:
     """Yields a temporary path beside `path`. On success the file there replaces `path`; on failure it is deleted.
+
+    If something else than a file has come to `path` meanwhile, what was written is kept under another name.
 
     The temporary name keeps the suffix of `path`, as some writers choose their format by it. What killed processes left
     behind for the same path is deleted.
@@ -37,6 +40,8 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
             yield temporary
             _sync(temporary)
             temporary.chmod(0o666 & ~_umask())  # a temporary file is private; a result has the usual permissions
+            if path.exists() and not path.is_file():
+                raise _kept_elsewhere(temporary, path, "a folder or device")
             temporary.replace(path)
 
 
@@ -94,7 +99,8 @@ def atomic_folder(path: Path | str, marker: str) -> Iterator[Path]:
     """Yields a temporary folder beside `path`. On success it replaces `path`; on failure it is deleted.
 
     A folder that exists already is replaced only if it is empty or holds `marker`, so that a mistyped name cannot
-    delete a folder of images.
+    delete a folder of images. If something else has come to `path` meanwhile, what was written is kept under another
+    name.
 
     Args:
         path: Path of the folder.
@@ -107,7 +113,7 @@ def atomic_folder(path: Path | str, marker: str) -> Iterator[Path]:
     with map_write_errors(path):
         check_own_name(path)
         _restore_old_folder(path)
-        if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / marker).is_file())):
+        if not _is_replaceable(path, marker):
             raise OutputError(f"cannot write {path}: it exists and holds no {marker}; name a new folder")
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary_beside(path, folder=True) as temporary:
@@ -116,7 +122,27 @@ def atomic_folder(path: Path | str, marker: str) -> Iterator[Path]:
                 if file.is_file():
                     _sync(file)
             temporary.chmod(0o777 & ~_umask())
+            if not _is_replaceable(path, marker):
+                raise _kept_elsewhere(temporary, path, f"something without {marker}")
             _replace_folder(temporary, path)
+
+
+def _is_replaceable(path: Path, marker: str) -> bool:
+    return not path.exists() or (path.is_dir() and (not any(path.iterdir()) or (path / marker).is_file()))
+
+
+def _kept_elsewhere(temporary: Path, path: Path, came: str) -> OutputError:
+    """Renames what was written, which may have taken hours, to a free name beside `path`; returns the error to raise.
+
+    Args:
+        temporary: What was written.
+        path: Where it should be.
+        came: What is there now, for the message.
+    """
+    names = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(1))
+    kept = next(name for name in names if not os.path.lexists(name))
+    temporary.rename(kept)
+    return OutputError(f"cannot write {path}: {came} has come there meanwhile; what was to be written is {kept}")
 
 
 def check_own_name(path: Path) -> None:

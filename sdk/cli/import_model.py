@@ -72,7 +72,7 @@ def import_model(file: Path, out: Path, options: ImportOptions, *, as_json: bool
         AllweatherError: As `export_onnx` raises it.
     """
     from allweather.exporters.compilation import DEFAULT_ENGINES, ExportOptions
-    from allweather.exporters.foreign.import_model import export_foreign, open_foreign
+    from allweather.exporters.foreign.import_model import export_foreign, open_foreign, open_large
     from allweather.exporters.foreign.model_input import InputSettings
     from allweather.runtimes.bundle.output_path import check_bundle_path
     from allweather.trainers.choices import DATASET_FORMS
@@ -96,7 +96,7 @@ def import_model(file: Path, out: Path, options: ImportOptions, *, as_json: bool
     if options.large is not None:
         if options.large.suffix.lower() not in MODEL_SUFFIXES:
             raise UsageError(f"--large is an .onnx or .xml file, as {file} is; got {options.large}")
-        large = open_foreign(options.large, model.classes, settings)
+        large = open_large(options.large, file, model, settings)
         say(f"{options.large}: {large.input.sentence()}")
     dataset = open_dataset_of(options.data, model.classes, model.input.spec, download=options.download)
     say_inventory(dataset.inventory)

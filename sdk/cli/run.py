@@ -192,7 +192,7 @@ def run(
         read = partial(read_site, config, token=token, webhook_secret=webhook_secret)
         site = read()
         if not sys.stderr.isatty():  # a lost terminal ends the program; without one, SIGHUP is what a supervisor sends
-            read_again = read
+            read_again = partial(read, again=True)
     to_stdout = any(camera.outputs.jsonl == Path(STDOUT) for camera in site.cameras)
     if to_stdout and as_json:
         raise UsageError("--json and --jsonl - both write to stdout; leave one of them out")

@@ -23,6 +23,7 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.split import LabeledImages
 from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
 
+MAX_CONFUSION_CLASSES = 2000  # of a confusion matrix in a result, which of 20,000 would take many gigabytes
 WARM_UP_IMAGES = 8  # run before the clock starts, because the first call also sets up the backend
 
 
@@ -42,7 +43,8 @@ class CleanEvaluation:
         recall: Mean recall of the classes, 0..1, which is their mean accuracy.
         f1: Mean F1 of the classes, 0..1.
         by_class: Images, precision, recall and F1 of each class that has test images, by name.
-        confusion: Number of images, int [C, C]: rows are true classes, columns are predicted classes.
+        confusion: Number of images, int [C, C]: rows are true classes, columns are predicted classes. Empty where there
+            are more than 2,000 classes.
         reliability: For each bin of confidence (number of images, mean confidence, accuracy).
     """
 
@@ -73,14 +75,13 @@ def clean_evaluation(evaluated: EvaluatedModel, dataset: Dataset) -> CleanEvalua
     """
     logits, seconds = _timed_logits(evaluated, dataset.test)
     labels = dataset.test.labels.numpy()
-    confusion = confusion_matrix(logits.argmax(1), labels, len(dataset.classes))
     metrics = compute_metrics(logits, labels)
     scores = class_scores(metrics.predicted, labels)
     bins = reliability_bins(metrics.confidence, metrics.correct)
     return CleanEvaluation(
         provenance=Provenance.of(evaluated, dataset),
         classes=dataset.classes,
-        accuracy=float(np.trace(confusion) / len(labels)),
+        accuracy=float(metrics.correct.mean()),
         calibration_error=calibration_error(bins),
         brier=float(metrics.brier.mean()),
         nll=float(metrics.nll.mean()),
@@ -89,9 +90,18 @@ def clean_evaluation(evaluated: EvaluatedModel, dataset: Dataset) -> CleanEvalua
         recall=float(np.mean([each.recall for each in scores.values()])),
         f1=float(np.mean([each.f1 for each in scores.values()])),
         by_class={dataset.classes[label]: each for label, each in scores.items()},
-        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
+        confusion=_confusion(metrics.predicted, labels, len(dataset.classes)),
         reliability=bins,
     )
+
+
+def _confusion(
+    predicted: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], classes: int
+) -> tuple[tuple[int, ...], ...]:
+    """Returns the confusion matrix of few enough classes, and an empty one of more."""
+    if classes > MAX_CONFUSION_CLASSES:
+        return ()
+    return tuple(tuple(row) for row in confusion_matrix(predicted, labels, classes).tolist())
 
 
 def _timed_logits(evaluated: EvaluatedModel, images: LabeledImages) -> tuple[Floats, float]:

@@ -36,6 +36,8 @@ ITEMS = (
 def write_clean_report(evaluation: CleanEvaluation, folder: Path | str, origin: Origin | None = None) -> None:
     """Writes report.html, result.json, confusion.png and reliability.png, and training.png for a trained checkpoint.
 
+    Of more than 2,000 classes there is no confusion matrix.
+
     Args:
         evaluation: The result to report.
         folder: Folder to write into.
@@ -61,15 +63,16 @@ def write_clean_report(evaluation: CleanEvaluation, folder: Path | str, origin: 
     sections = [
         Section("Result", "; ".join(provenance.notes), facts),
         reading_section(READING, ITEMS),
-        Section("Confusion matrix", image="confusion.png"),
+        _confusion_section(evaluation),
         Section("Reliability diagram", image="reliability.png"),
         _class_section(evaluation),
     ]
     files: dict[str, bytes | str] = {
-        "confusion.png": plots.confusion_matrix(evaluation.confusion, evaluation.classes),
         "reliability.png": plots.reliability_diagram(evaluation.reliability, evaluation.calibration_error),
         "result.json": json.dumps(to_json(evaluation), indent=1),
     }
+    if evaluation.confusion:
+        files["confusion.png"] = plots.confusion_matrix(evaluation.confusion, evaluation.classes)
     if plots.has_columns(provenance.history, plots.TRAINING_COLUMNS):
         sections.append(Section("Training", image="training.png"))
         files["training.png"] = plots.training_curves(provenance.history)
@@ -98,6 +101,13 @@ def _with_interval(evaluation: CleanEvaluation) -> str:
     images = evaluation.provenance.images
     low, high = wilson_interval(round(evaluation.accuracy * images), images)
     return f"{evaluation.accuracy:.4f} ({low:.4f} to {high:.4f})"
+
+
+def _confusion_section(evaluation: CleanEvaluation) -> Section:
+    """Makes the section of the confusion matrix, which of very many classes is left out."""
+    if evaluation.confusion:
+        return Section("Confusion matrix", image="confusion.png")
+    return Section("Confusion matrix", f"Left out, as there are {len(evaluation.classes)} classes.")
 
 
 def _class_section(evaluation: CleanEvaluation) -> Section:

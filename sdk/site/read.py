@@ -23,7 +23,7 @@ from allweather.site.site import ModelChoice, Site, SiteCamera, parse_address
 WANTED = {"cameras.*.regions.*": "four whole numbers: [x, y, width, height]"}  # where the type does not say it
 
 
-def read_site(path: Path | str, *, token: str = "", webhook_secret: str = "") -> Site:
+def read_site(path: Path | str, *, token: str = "", webhook_secret: str = "", again: bool = False) -> Site:
     """Reads a configuration, and checks all of it that can be checked without opening a camera or a bundle.
 
     Paths in it are relative to the folder in which the program was started.
@@ -32,11 +32,16 @@ def read_site(path: Path | str, *, token: str = "", webhook_secret: str = "") ->
         path: The YAML file.
         token: Token of the page, where the file names none.
         webhook_secret: What posts to webhooks are signed with, where the file names nothing.
+        again: Whether it was read before. Then it is a regular file, as a pipe would wait for its writer.
 
     Raises:
         UsageError: It cannot be read, or something in it is wrong; the message names the key.
     """
     path = as_path(path)
+    if again and path.exists() and not path.is_file():
+        raise UsageError(
+            f"{printable(str(path)[:200])} is no regular file, which alone is read again; name a YAML file"
+        )
     site = site_from(read_yaml(path), printable(path.name[:100]))
     for camera in site.cameras:
         for file in camera.outputs.files():

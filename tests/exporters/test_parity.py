@@ -101,6 +101,15 @@ def test_logits_of_fp32_must_be_torchs() -> None:
     assert check_parity(outputs, both, labels, "int8").reason == ""
 
 
+def test_logits_so_large_that_float32_rounds_them_are_those_of_too_short_a_training() -> None:
+    logits = np.array([[2e6, 0.0], [0.0, -1e6]], np.float32)
+    labels = np.array([0, 0])
+    reason = check_parity(
+        ModelOutputs(logits + np.float32(0.5), logits), ModelOutputs(logits, logits), labels, "fp32"
+    ).reason
+    assert "0.01 is allowed, and its logits reach 2e+06, as those of a classifier that is hardly trained" in reason
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_logits_that_are_not_finite_are_rejected(precision: Precision, bad: float) -> None:

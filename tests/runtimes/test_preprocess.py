@@ -146,7 +146,9 @@ def test_an_empty_region_is_refused(region: tuple[int, int, int, int]) -> None:
         Region(*region)
 
 
-@pytest.mark.parametrize("edges", [(1.5, 0, 2, 2), (0, 0, math.nan, 2), ("0", 0, 2, 2), (0, None, 2, 2)])
+@pytest.mark.parametrize(
+    "edges", [(1.5, 0, 2, 2), (0, 0, math.nan, 2), ("0", 0, 2, 2), (0, None, 2, 2), (0, 0, True, 2)]
+)
 def test_a_region_is_of_whole_pixels(edges: Any) -> None:
     with pytest.raises(UsageError, match="whole numbers of pixels"):
         Region(*edges)
@@ -156,6 +158,12 @@ def test_a_region_is_of_whole_pixels(edges: Any) -> None:
 def test_a_normalization_that_leaves_nothing_of_the_image_is_refused(mean: float, std: float) -> None:
     with pytest.raises(UsageError, match=r"std of a model's input is 1e-06 to 1e\+06"):
         InputSpec(8, 8, (0.5, mean, 0.5), (0.5, std, 0.5))
+
+
+def test_a_normalization_may_be_a_list_or_of_numpy() -> None:
+    spec = InputSpec(8, 8, [0.5, 0.5, 0.5], tuple(np.float32([0.25, 0.25, 0.25])))  # type: ignore[arg-type]
+    assert spec == InputSpec(8, 8, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    assert hash(spec)
 
 
 def test_usual_normalizations_are_taken() -> None:

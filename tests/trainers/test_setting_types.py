@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 
 from allweather.runtimes.errors import UsageError
@@ -16,7 +17,7 @@ from allweather.trainers.methods.config import TrainConfig
 from allweather.trainers.methods.finetune import FinetuneSettings
 from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings
 from allweather.trainers.methods.loss_predictor.settings import PredictorSettings
-from allweather.trainers.models.loss_predictor import build_predictor
+from allweather.trainers.models.loss_predictor import build_predictor, predictor_input_spec
 from allweather.trainers.training.settings import FitSettings
 
 REQUIRED: Mapping[type, Mapping[str, Any]] = {
@@ -30,6 +31,23 @@ REQUIRED: Mapping[type, Mapping[str, Any]] = {
 FIELDS = [(kind, field.name) for kind in REQUIRED for field in dataclasses.fields(kind)]
 OTHER_TYPES = [b"x", {}, object(), 1j, [None], (object(),)]  # no setting is any of these
 ODD_VALUES = ["x", "", 5, -1, 2.5, math.nan, -math.inf, True, None, 2**70]  # some settings may be one of these
+
+
+def test_numbers_of_numpy_become_plain_ones() -> None:
+    settings = FitSettings(epochs=np.int64(3), lr=np.float32(0.5))  # type: ignore[arg-type]
+    assert (type(settings.epochs), type(settings.lr)) == (int, float)
+    assert settings == FitSettings(epochs=3, lr=0.5)
+    with pytest.raises(UsageError, match=r"epochs must be a whole number; got 3\.0"):
+        FitSettings(epochs=np.float64(3))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="epochs must be a whole number; got bool"):
+        FitSettings(epochs=np.True_)  # type: ignore[arg-type]
+
+
+def test_the_input_of_a_predictor_is_that_of_an_input() -> None:
+    assert predictor_input_spec(InputSpec(128, 64)) == InputSpec(64, 32)
+    for other in (128, (128, 64), None):
+        with pytest.raises(UsageError, match=r"classifier is a InputSpec; got .*InputSpec\(height, width\) is one"):
+            predictor_input_spec(other)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("kind", "name"), FIELDS)

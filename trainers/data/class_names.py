@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from allweather.runtimes.errors import DataError, UsageError
-from allweather.runtimes.text import MAX_LABEL_CHARACTERS, forbidden_character, printable
+from allweather.runtimes.text import (
+    MAX_CLASSES,
+    MAX_CLASSES_BYTES,
+    MAX_LABEL_CHARACTERS,
+    forbidden_character,
+    printable,
+)
 from allweather.trainers.data.files.names import list_names, same_name
 
 
@@ -49,10 +55,16 @@ def check_class_names(classes: object) -> None:
     """
     if not isinstance(classes, tuple) or not all(isinstance(name, str) for name in classes):
         raise DataError(f"the classes of a data set are a tuple of texts; got {classes!r:.80}")
-    forms = [same_name(name) for name in classes]
-    if len(set(forms)) < len(forms):
-        twice = printable(next(name for name in forms if forms.count(name) > 1))
-        raise DataError(f"each class has a name of its own; {twice!r} is there twice")
+    if len(classes) > MAX_CLASSES:
+        raise DataError(f"a classifier has at most {MAX_CLASSES} classes; got {len(classes)}: put some together")
+    size = sum(len(name.encode(errors="replace")) for name in classes)
+    if size > MAX_CLASSES_BYTES:
+        raise DataError(f"the names of all classes have at most {MAX_CLASSES_BYTES} bytes; got {size}: shorten them")
+    seen = set[str]()
+    for form in map(same_name, classes):
+        if form in seen:
+            raise DataError(f"each class has a name of its own; {printable(form)!r} is there twice")
+        seen.add(form)
     for name in classes:
         if not name.strip():
             raise DataError(f"a class has the name {printable(name)!r}, which names nothing; rename it")

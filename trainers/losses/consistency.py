@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from allweather.runtimes.errors import UsageError, check_choice
 from allweather.trainers.choices import Metric as Metric
-from allweather.trainers.image_tensors import check_several_classes
+from allweather.trainers.image_tensors import check_floats, check_several_classes
 
 DEAD_MEAN = 1e-6  # a feature map whose mean magnitude is smaller counts as dead
 
@@ -140,9 +140,7 @@ def feature_map_loss(maps: Sequence[Tensor]) -> Tensor:
             "compare (--layers), or use method st"
         )
     for each in maps:
-        if not isinstance(each, Tensor) or not each.is_floating_point():
-            came = str(each.dtype).removeprefix("torch.") if isinstance(each, Tensor) else type(each).__name__
-            raise UsageError(f"the maps to compare are tensors of floating-point numbers; got {came}")
+        check_floats("the maps to compare", each)
         if not each.numel() or not each.dim() or len(each) % 2:
             raise UsageError(
                 f"a map holds the outputs for n clean images, then those for their n copies: [2 n, ...]; got "
@@ -161,9 +159,7 @@ def _check_logits(logits: Tensor) -> None:
 def _check_pair(first: Tensor, second: Tensor) -> None:
     """Checks that two outputs can be compared; torch would stretch a batch of one to the size of the other."""
     for each in (first, second):
-        if not isinstance(each, Tensor) or not each.is_floating_point():
-            came = str(each.dtype).removeprefix("torch.") if isinstance(each, Tensor) else type(each).__name__
-            raise UsageError(f"the outputs to compare are tensors of floating-point numbers; got {came}")
+        check_floats("the outputs to compare", each)
     if first.shape != second.shape or first.dim() < 2 or 0 in first.shape:
         raise UsageError(
             f"the outputs to compare have one shape, [n, ...]; got {list(first.shape)} and {list(second.shape)}"

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from allweather.runtimes.errors import UsageError
+from allweather.trainers.image_tensors import check_floats
 from allweather.trainers.losses.soft_ranks import correlation, ranks, soft_ranks
 from allweather.trainers.losses.sorter import shared_sorter
 
@@ -46,7 +47,7 @@ def sodeep_loss(predicted: Tensor, true: Tensor) -> Tensor:
     """Returns the mean squared error of ranks, from a network that was trained to rank (Kim et al. 2020, 3.4)."""
     _check_tables(predicted, true)
     sorter = shared_sorter().to(predicted.device)
-    return functional.mse_loss(sorter(predicted), ranks(true)) / predicted.shape[1]
+    return functional.mse_loss(sorter(predicted.float()), ranks(true)) / predicted.shape[1]
 
 
 def squared_loss(predicted: Tensor, true: Tensor) -> Tensor:
@@ -63,9 +64,7 @@ def squared_loss(predicted: Tensor, true: Tensor) -> Tensor:
 
 def _check_tables(predicted: Tensor, true: Tensor) -> None:
     for each in (predicted, true):
-        if not isinstance(each, Tensor) or not each.is_floating_point():
-            came = str(each.dtype).removeprefix("torch.") if isinstance(each, Tensor) else type(each).__name__
-            raise UsageError(f"predicted and true losses are tensors of floating-point numbers; got {came}")
+        check_floats("predicted and true losses", each)
     if predicted.shape != true.shape or true.dim() != 2 or not len(true) or true.shape[1] < 2:
         raise UsageError(
             "predicted and true losses are two tables of one shape, [n, V], a column for each of two or more views; "

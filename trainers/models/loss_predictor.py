@@ -149,7 +149,12 @@ def build_predictor(name: str, spec: InputSpec, num_views: int = len(VIEWS)) -> 
 
 
 def predictor_input_spec(classifier: InputSpec) -> InputSpec:
-    """Returns the input of a classifier's predictor: the same image, reduced by an integer factor to at most 64 px."""
+    """Returns the input of a classifier's predictor: the same image, reduced by an integer factor to at most 64 px.
+
+    Raises:
+        UsageError: `classifier` is no InputSpec.
+    """
+    check_instance("classifier", classifier, InputSpec, "the input of the classifier; InputSpec(height, width) is one")
     factor = -(-max(classifier.height, classifier.width) // MAX_SIDE)
     height, width = max(1, classifier.height // factor), max(1, classifier.width // factor)
     return InputSpec(height, width, classifier.mean, classifier.std)

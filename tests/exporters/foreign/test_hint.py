@@ -12,7 +12,7 @@ import pytest
 from onnx_graphs import Form, build
 
 from allweather.exporters.foreign import InputSettings, open_foreign
-from allweather.exporters.foreign.hint import preparation_hint
+from allweather.exporters.foreign.hint import _other_order, preparation_hint
 from allweather.trainers.data.dataset import Dataset
 
 
@@ -45,3 +45,8 @@ def test_classes_in_another_order_are_thought_of(
 ) -> None:
     text = hint(head, dataset, tmp_path, ("green", "red", "blue"))  # its outputs are blue, green, red
     assert "100 % if its outputs are blue, green, red: then correct --classes" in text
+
+
+def test_a_classifier_of_very_many_classes_takes_no_memory_for_each_pair_of_them() -> None:
+    indices = np.arange(64)
+    assert _other_order(indices, indices, 10_000_000) == ([], 0.0)

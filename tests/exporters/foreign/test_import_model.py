@@ -202,6 +202,15 @@ def test_a_larger_classifier_joins_the_bundle(head: npt.NDArray[np.float32], dat
     with pytest.raises(UsageError, match="larger has other classes than onnx:their colors, or the same in another"):
         export_foreign(open_foreign(path, dataset.classes), dataset, tmp_path / "x.aw", large=only)
     onnx.save(build(dataclasses.replace(FORMS[2], side=48), head), larger)
-    with pytest.raises(UsageError, match=r"larger takes images of 48 x 48 px, .* both classifiers run on the same"):
-        export_onnx(path, dataset, tmp_path / "x.aw", large=larger)
+    any_size = tmp_path / "any.onnx"
+    onnx.save(build(dataclasses.replace(FORMS[0], side=None), head), any_size)
+    for first, size in ((path, None), (any_size, 32)):
+        with pytest.raises(
+            UsageError, match=r"takes images of 48 x 48 px, and the .* 32 x 32 px; both classifiers run"
+        ):
+            export_onnx(first, dataset, tmp_path / "x.aw", size=size, large=larger)
+    with pytest.raises(UsageError, match=r"is the same file as the first one, .*their.*\.onnx; name another"):
+        export_onnx(path, dataset, tmp_path / "x.aw", large=path)
     assert not (tmp_path / "x.aw").exists()
+    only_fp32 = ExportOptions(("onnx",), ("fp32",))
+    assert len(export_onnx(path, dataset, tmp_path / "x.aw", large=any_size, options=only_fp32).models) == 2

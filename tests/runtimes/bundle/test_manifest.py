@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from allweather.runtimes.bundle.manifest import MANIFEST, Label, Manifest, parse_manifest
+from allweather.runtimes.bundle.manifest import MANIFEST, MAX_COMMAS, Label, Manifest, parse_manifest
 from allweather.runtimes.errors import BundleError
 
 HOSTILE = [
@@ -201,6 +201,13 @@ def test_a_class_name_that_a_terminal_obeys_or_that_is_long_is_refused(label: st
 @pytest.mark.parametrize("label", ["\u0645\u06cc\u200c\u062e", "\U0001f469\u200d\U0001f680", "$5", "a" * 256])
 def test_a_class_name_of_any_script_is_taken(label: str) -> None:
     assert TypeAdapter(Label).validate_python(label) == label
+
+
+def test_commas_in_the_names_of_classes_are_no_values(raw: Any) -> None:
+    raw["classes"] = [f'number {index}, "first", \\, last' for index in range(60_000)]
+    text = json.dumps(raw).encode()
+    assert text.count(b",") > MAX_COMMAS
+    assert len(parse_manifest(text, "here").classes) == 60_000
 
 
 @pytest.mark.parametrize("name", ["", " ", "\u3000", "\u2003 "])

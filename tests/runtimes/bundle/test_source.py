@@ -238,3 +238,12 @@ def test_a_zip_with_a_list_of_gigabytes_is_not_read(tiny: Any, tmp_path: Path, r
 def test_what_is_written_can_be_opened(tiny: Any, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="notes has 16777217 bytes, and a bundle takes at most 16777216"):
         write_bundle(tmp_path / "b", tiny.manifest, {**tiny.contents, "notes": bytes((16 << 20) + 1)})
+
+
+def test_a_manifest_that_could_not_be_read_again_is_not_written(tiny: Any, tmp_path: Path) -> None:
+    classes = tuple(f"{index:0200d}" for index in range(90_000))
+    with pytest.raises(
+        BundleError, match=r"manifest.json would have \d+ bytes, .* at most 16777216; give the classes sh"
+    ):
+        write_bundle(tmp_path / "b.aw", tiny.manifest.model_copy(update={"classes": classes}), tiny.contents)
+    assert not (tmp_path / "b.aw").exists()

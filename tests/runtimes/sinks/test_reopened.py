@@ -10,12 +10,14 @@ import pyarrow.parquet
 import pytest
 from decisions import decision, frame, opened
 
-from allweather.runtimes.errors import OutputError
+from allweather.runtimes.errors import OutputError, UsageError
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.sinks.hard_frames import HardFramesSink
 from allweather.runtimes.sinks.jsonl import JsonlSink
+from allweather.runtimes.sinks.mqtt.sink import MqttSink
 from allweather.runtimes.sinks.table import TableSink
 from allweather.runtimes.sinks.video import VideoSink
+from allweather.runtimes.sinks.webhook.sink import WebhookSink
 
 
 def frames_of(path: Path) -> int:
@@ -55,3 +57,29 @@ def test_two_programs_do_not_write_one_video(tmp_path: Path) -> None:
             second.open()
     assert frames_of(tmp_path / "x.mp4") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["x.mp4"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda folder: JsonlSink(folder / "a.jsonl"),
+        lambda folder: TableSink(folder / "a.csv"),
+        lambda folder: TableSink(folder / "a.parquet"),
+        lambda folder: HardFramesSink(folder / "hard", max_confidence=1.0, min_seconds=0.0),
+        lambda folder: WebhookSink("http://127.0.0.1:9/"),
+        lambda folder: MqttSink("mqtt://127.0.0.1:9/topic"),
+    ],
+    ids=["jsonl", "csv", "parquet", "hard frames", "webhook", "mqtt"],
+)
+def test_a_sink_that_is_not_open_loses_no_decision_without_a_word(make: Callable[[Path], Sink], tmp_path: Path) -> None:
+    sink = make(tmp_path)
+    sink.close()
+    with pytest.raises(UsageError, match=r"is not open: call open\(\) of the sink first"):
+        sink.write(frame(0), decision(0))
+    sink.open()
+    with pytest.raises((UsageError, OutputError), match=r"is open already: make a sink for each loop|is writing"):
+        sink.open()
+    sink.close()
+    with pytest.raises(UsageError, match="is not open"):
+        sink.write(frame(0), decision(0))
+    sink.close()

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -255,3 +255,30 @@ def test_checking_a_path_does_not_change_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "folder" / MARKER).write_text("{}")
     check_folder(tmp_path / "folder", MARKER)
     assert (tmp_path / "folder" / "photo").read_text() == "old"
+
+
+def test_what_was_written_is_kept_where_a_folder_has_come_to_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    (tmp_path / "a-1.txt").touch()
+    with ExitStack() as writing:
+        writing.enter_context(atomic_file(path)).write_text("hours of work")
+        path.mkdir()
+        with pytest.raises(OutputError, match=r"a.txt: a folder or device has come there .* is .*a-2.txt$"):
+            writing.close()
+    assert (tmp_path / "a-2.txt").read_text() == "hours of work"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a-1.txt", "a-2.txt", "a.txt"]
+
+
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_what_has_come_to_the_path_of_a_folder_is_left_alone(is_folder: bool, tmp_path: Path) -> None:
+    path = tmp_path / "my.aw"
+    theirs = path / "notes.txt" if is_folder else path
+    with ExitStack() as writing:
+        (writing.enter_context(atomic_folder(path, "mark")) / "mark").write_text("minutes of work")
+        theirs.parent.mkdir(exist_ok=True)
+        theirs.write_text("theirs")
+        with pytest.raises(OutputError, match=r"my.aw: something without mark has come there .* is .*my-1.aw$"):
+            writing.close()
+    assert theirs.read_text() == "theirs"
+    assert (tmp_path / "my-1.aw" / "mark").read_text() == "minutes of work"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["my-1.aw", "my.aw"]

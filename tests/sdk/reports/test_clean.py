@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from allweather.evaluation import evaluate
+from allweather.evaluation import clean, evaluate
 from allweather.evaluation.metrics import ClassScores
 from allweather.reports.clean import write_clean_report
 from allweather.runtimes.preprocess import InputSpec
@@ -57,3 +57,15 @@ def test_the_table_of_classes_begins_with_the_worst_and_is_cut(plain: Path, fold
     expected = sorted(scores, key=lambda name: scores[name].f1)
     assert [name for name in shown if name in scores] == expected[:50]
     assert len(json.loads((tmp_path / "result.json").read_text())["by_class"]) == 1000
+
+
+@pytest.mark.slow
+def test_very_many_classes_have_no_confusion_matrix(
+    plain: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clean, "MAX_CONFUSION_CLASSES", 2)
+    evaluation = evaluate(plain, f"folder:{folder}")
+    assert evaluation.confusion == ()
+    write_clean_report(evaluation, tmp_path / "report")
+    assert not (tmp_path / "report/confusion.png").exists()
+    assert "Left out, as there are 3 classes." in (tmp_path / "report/report.html").read_text()

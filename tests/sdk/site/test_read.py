@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +240,14 @@ def test_secrets_of_the_command_line_count_where_the_file_has_none(tmp_path: Pat
     assert [camera.outputs.webhook_secret for camera in site.cameras] == [line, written, ""]
     file.write_text(f"bundle: my.aw\ntoken: 'file:{secret}'\ncameras: [{{name: a, source: '0'}}]")
     assert read_site(file, token=line).token == written
+
+
+def test_a_pipe_is_not_read_again(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "site.yaml")  # with nobody who writes, for whom the program would wait for ever
+    with pytest.raises(UsageError, match=r"site.yaml is no regular file, which alone is read again; name a YAML file"):
+        read_site(tmp_path / "site.yaml", again=True)
+    with pytest.raises(UsageError, match="No such file"):
+        read_site(tmp_path / "gone.yaml", again=True)
 
 
 def test_the_guide_lists_every_key_as_it_is() -> None:

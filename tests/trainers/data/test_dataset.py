@@ -95,6 +95,9 @@ def test_images_and_labels_of_other_types_are_refused(images: Tensor, labels: Te
         ({"classes": ["a", "b"]}, "a tuple of texts; got"),
         ({"classes": ("a", 1)}, "a tuple of texts; got"),
         ({"classes": ("a", "a")}, "'a' is there twice"),
+        ({"classes": (*map(str, range(90_000)), "7")}, "'7' is there twice"),  # in less than minutes
+        ({"classes": tuple(map(str, range(100_001)))}, "at most 100000 classes; got 100001"),
+        ({"classes": tuple(f"{index:0250d}" for index in range(40_000))}, "at most 8388608 bytes; got 10000000: sh"),
         ({"classes": ("a", "b\x1b[0m")}, r"'b\?\[0m' holds U\+001B"),
     ],
 )

@@ -180,6 +180,10 @@ LOGITS = torch.zeros(3, 4)
         (lambda: jensen_shannon_divergence([LOGITS[:, :1]] * 3), r"two or more classes; got \[3, 1\]"),
         (lambda: jensen_shannon_divergence([LOGITS[..., None]] * 3), r"logits are \[n, C\].*got \[3, 4, 1\]"),
         (lambda: stability_loss(LOGITS.long(), LOGITS), "floating-point numbers; got int64"),
+        (lambda: stability_loss(LOGITS.to("meta"), LOGITS), "dense tensors with values; got a nested, sparse,"),
+        (lambda: ai_loss(LOGITS, LOGITS.to_sparse()), "dense tensors with values"),
+        (lambda: feature_map_loss([LOGITS.to("meta")]), "dense tensors with values"),
+        (lambda: ai_loss(LOGITS, LOGITS.to(torch.float8_e4m3fn)), "floating-point numbers; got float8_e4m3fn"),
         (lambda: ai_loss(LOGITS, LOGITS.numpy()), "floating-point numbers; got ndarray"),  # type: ignore[arg-type]
         (lambda: ai_loss(LOGITS, LOGITS[:, :1]), r"got \[3, 4\] and \[3, 1\]"),
         (lambda: ai_loss(LOGITS, LOGITS, "cosine"), "cosine"),  # type: ignore[arg-type]

@@ -107,11 +107,21 @@ def test_only_differences_of_predictions_count_and_equal_ones_have_gradients(nam
         (torch.ones(0, 3), torch.ones(0, 3), r"got \[0, 3\]"),
         (torch.ones(4, 3), torch.ones(4, 3, dtype=torch.int64), "got int64"),
         ([[1.0, 2.0]], torch.ones(1, 2), "got list"),
+        (torch.ones(4, 3, device="meta"), torch.ones(4, 3), "dense tensors with values"),
+        (torch.ones(4, 3), torch.ones(4, 3).to_sparse(), "dense tensors with values"),
     ],
 )
 def test_tables_that_are_none(name: str, predicted: torch.Tensor, true: torch.Tensor, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         RANK_LOSSES[name](predicted, true)
+
+
+@pytest.mark.parametrize("name", RANK_LOSSES)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_tables_of_another_precision_have_about_the_same_loss(name: str, dtype: torch.dtype) -> None:
+    predicted, true = torch.rand(2, 8, 4, generator=torch.Generator().manual_seed(0)).unbind()
+    loss = RANK_LOSSES[name](predicted.to(dtype), true.to(dtype))
+    assert float(loss) == pytest.approx(float(RANK_LOSSES[name](predicted, true)), rel=0.1)
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])

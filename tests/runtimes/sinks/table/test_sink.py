@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import os
 import re
 import signal
 import subprocess
@@ -41,6 +42,28 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def indices(path: Path) -> list[int]:
     return [int(row["index"]) for row in read(path)]
+
+
+def test_a_csv_that_is_emptied_while_it_is_written_begins_with_the_header_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with opened(TableSink(path)) as sink:
+        for index in range(4):
+            sink.write(frame(index), decision(index))
+            if index == 1:
+                os.truncate(path, 0)  # as logrotate's copytruncate does
+    assert indices(path) == [2, 3]
+
+
+def test_a_parquet_whose_path_becomes_a_folder_is_kept_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    sink = TableSink(path)
+    sink.open()
+    sink.write(frame(0), decision(0))
+    path.mkdir()
+    with pytest.raises(OutputError, match=r"a.parquet: a folder or device has come .* written is .*a-1.parquet$"):
+        sink.close()
+    assert indices(tmp_path / "a-1.parquet") == [0]
+    assert not list(tmp_path.glob(".*.tmp*"))
 
 
 def test_a_row_of_csv_is_there_as_soon_as_it_is_written(tmp_path: Path) -> None:
