@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from model_tables import CHECKPOINTS, MODELS
+from model_tables import CHECKPOINTS, MODELS, STUDY
 from run_records import load_record, new_record, save_record
 from studies import errors_in_one_line
 
@@ -46,7 +46,7 @@ def main() -> None:
         errors = {"clean": result.clean.error, "common": result.common.error, "extra": result.extra.error}
         settings = {"data": args.data, "corrupted": args.corrupted, "images": result.provenance.images}
         percent = {key: 100 * value for key, value in errors.items()}
-        save_record(path, new_record("committed-checkpoints", name, 0, settings, percent, fabric))
+        save_record(path, new_record(STUDY, name, 0, settings, percent, fabric))
         print(name, {key: round(value, 2) for key, value in percent.items()}, flush=True)
 
 

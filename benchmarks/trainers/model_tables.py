@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from result_table import provenance
 from run_records import RunRecord
 
+from allweather.runtimes.errors import DataError
+
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "samples" / "checkpoints"
+STUDY = "committed-checkpoints"
 PUBLISHED = "the published ResNet-20"
 UNSEEN = "`resnet20-45000`"
-RECORDED = "records/robust-finetuning"
-FINETUNED = "[corruption benchmark](robust-finetuning.md#the-same-classifiers-on-the-corruption-benchmark)"
-NOT_RECORDED = "not recorded"
 STRENGTHS = (
     "brightness+", "brightness-", "saturation+", "saturation-", "gaussian_blur", "gaussian_noise", "salt_and_pepper"
 )  # fmt: skip
@@ -32,60 +33,27 @@ class Model:
     Attributes:
         start: What its training started from.
         command: The command that made it.
-        clean: Error on the clean test images, in percent; empty if `record` has the accuracy.
-        corrupted: Error on the 15 common and the 4 extra corruptions, in percent.
-        where: Page that has these figures.
-        record: Row of the study robust-finetuning that has its accuracy on clean images.
     """
 
     start: str
     command: str
-    clean: str = ""
-    corrupted: str = NOT_RECORDED
-    where: str = f"`docs/results/{RECORDED}`"
-    record: str = ""
 
 
 MODELS: Mapping[str, Model] = {
     "resnet20-45000": Model(
         "random weights",
         "allweather train --data cifar10:ROOT --arch resnet20 --epochs 36 --out resnet20-45000.safetensors",
-        "8.47",
-        "31.59 / 24.75 (300 images a cell, made here)",
-        "[stream statistics](adapted-statistics.md#the-plain-resnet-20)",
     ),
-    "resnet20-45000-at-ca-0": Model(UNSEEN, f"{LONG} --only at-ca-0", record="at-ca"),
-    "resnet20-45000-st-ca-0": Model(UNSEEN, f"{LONG} --only st-ca-0", record="st-ca"),
-    "resnet20-45000-fma-ca-0": Model(
-        UNSEEN,
-        f"{LONG} --only fma-ca-0",
-        corrupted="24.1 / 20.7 (one corruption an image)",
-        where="[accepted decisions](selective-classification.md#accepted-decisions)",
-        record="fma-ca",
-    ),
-    "resnet20-45000-fma-layers-ca-0": Model(
-        UNSEEN, f"{LONG} --layers layer3.2.relu2 --only fma-layers-ca-0", record="fma-layers-ca"
-    ),
-    "resnet20-at-ca-0": Model(
-        PUBLISHED,
-        f"{SHORT} --only at-ca",
-        "9.09",
-        "21.83 / 17.38 (reference set)",
-        "[more seeds, and rivals](robust-finetuning.md#more-seeds-and-rivals)",
-    ),
-    "resnet20-fma-ca-0": Model(
-        PUBLISHED, f"{SHORT} --only fma-ca-0", "9.71", "27.61 / 22.08 (reference set)", FINETUNED
-    ),
+    "resnet20-45000-at-ca-0": Model(UNSEEN, f"{LONG} --only at-ca-0"),
+    "resnet20-45000-st-ca-0": Model(UNSEEN, f"{LONG} --only st-ca-0"),
+    "resnet20-45000-fma-ca-0": Model(UNSEEN, f"{LONG} --only fma-ca-0"),
+    "resnet20-45000-fma-layers-ca-0": Model(UNSEEN, f"{LONG} --layers layer3.2.relu2 --only fma-layers-ca-0"),
+    "resnet20-at-ca-0": Model(PUBLISHED, f"{SHORT} --only at-ca"),
+    "resnet20-fma-ca-0": Model(PUBLISHED, f"{SHORT} --only fma-ca-0"),
     "resnet20-fma-ca-30-epochs": Model(
-        PUBLISHED,
-        f"{TABLES} r20.safetensors cifar10:ROOT FOLDER --epochs 30 --only fma-ca-0",
-        "8.31",
-        "26.80 / 21.29 (reference set)",
-        FINETUNED,
+        PUBLISHED, f"{TABLES} r20.safetensors cifar10:ROOT FOLDER --epochs 30 --only fma-ca-0"
     ),
-    "resnet20-robust-0": Model(
-        PUBLISHED, f"{SHORT} --only robust-0", "8.88", "19.69 / 14.33 (reference set)", FINETUNED
-    ),
+    "resnet20-robust-0": Model(PUBLISHED, f"{SHORT} --only robust-0"),
 }
 
 
@@ -104,15 +72,20 @@ class CheckpointTable:
 
         Args:
             records: All records.
+
+        Raises:
+            DataError: A checkpoint has no record.
         """
-        header = ("file", "how it was trained", "start", "clean error, %", "common 15 / extra 4, %", "errors from")
-        rows = [f"| {' | '.join(header)} |", "|---|---|---|---:|---|---|"]
-        accuracies = {each.row: each.results["clean"] for each in records if each.study == "robust-finetuning"}
+        header = ("file", "how it was trained", "start", "clean", "common 15", "extra 4")
+        rows = [f"| {' | '.join(header)} |", "|---|---|---|---:|---:|---:|"]
+        found = {each.row: each for each in records if each.study == STUDY}
         for name, model in MODELS.items():
+            if name not in found:
+                raise DataError(f"there is no record of {name}; run benchmarks/trainers/committed_checkpoints.py")
             settings = read_header(CHECKPOINTS / f"{name}.safetensors")["settings"]
-            clean = model.clean or f"{100 - accuracies[model.record]:.2f}"
-            cells = (f"`{name}`", _in_words(settings), model.start, clean, model.corrupted, model.where)
-            rows.append(f"| {' | '.join(cells)} |")
+            errors = (f"{found[name].results[key]:.2f}" for key in ("clean", "common", "extra"))
+            rows.append(f"| {' | '.join((f'`{name}`', _in_words(settings), model.start, *errors))} |")
+        rows += ["", provenance([found[name] for name in MODELS])]
         rows += ["", "The commands:", "", *(f"- `{name}`: `{model.command}`" for name, model in MODELS.items())]
         return rows
 

@@ -58,13 +58,14 @@ class ResultTable:
             figures = [mean_and_deviation(values) if values else "" for values in of_column]
             facts = [_joined(run.seed if name == "seed" else run.settings[name] for run in runs) for name in self.facts]
             table.append([row, *facts, *figures, *([self.paper.get(row, "")] if self.paper else [])])
-        return [*markdown_table(table), "", _provenance(ours)]
+        return [*markdown_table(table), "", provenance(ours)]
 
     def _belongs(self, record: RunRecord) -> bool:
         return all(record.settings.get(name) == value for name, value in self.settings.items())
 
 
-def _provenance(records: Sequence[RunRecord]) -> str:
+def provenance(records: Sequence[RunRecord]) -> str:
+    """Returns the line that says at which commits and on which machines the figures of a table were measured."""
     commits, machines = _joined(each.commit for each in records), _joined(each.machine for each in records)
     return f"Commit {commits}; torch {_joined(each.torch for each in records)}; {machines}."
 

@@ -90,6 +90,16 @@ STUDY_TABLES = (
         {"at-ca": "+1.98", "st-ca": "+8.86", "fma-ca": "+8.94"},
     ),
     ResultTable(
+        "robust-finetuning-corrupted",
+        "committed-checkpoints",
+        "error, %, of resnet20-45000 and what was finetuned from it",
+        {"clean": "clean", "common 15": "common", "extra 4": "extra"},
+        ("resnet20-45000", *(f"resnet20-45000-{name}-ca-0" for name in ("at", "st", "fma", "fma-layers"))),
+        {},
+        (),
+        {},
+    ),
+    ResultTable(
         "invariant-training",
         "invariance-methods",
         "resnet20, 16 px, test accuracy, %",
