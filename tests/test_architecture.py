@@ -147,6 +147,11 @@ def test_every_package_is_installed() -> None:
         assert (ROOT / folder / "__init__.py").is_file(), package
 
 
+def test_no_package_starts_another_program() -> None:
+    for name, path in MODULES.items():
+        assert "subprocess" not in set(imports(path)), name
+
+
 def run_python(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import shutil
-import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from allweather import __version__
@@ -22,7 +20,8 @@ BOOTSTRAP = (
     "drawn with repetition, each with all of its corrupted copies. It tells how much depends on which images were "
     "tested, and says nothing of another training or another seed."
 )
-GIT_SECONDS = 10  # after which the commit stays unknown
+COMMIT_DIGITS = 12
+ROOT = Path(__file__).resolve().parents[2]  # of the checkout, if it runs from one
 _TWO_SIDED_95 = 1.959963984540054  # quantile of the normal distribution
 
 
@@ -32,8 +31,8 @@ class Origin:
 
     Attributes:
         version: Version of allweather.
-        commit: Commit of the checkout that it runs from, with "-dirty" if files differ from it; empty where it is
-            installed from a wheel, and where git is missing.
+        commit: Commit of the checkout that it runs from, whose files may have been changed since; empty where it is
+            installed from a wheel.
         command: The command line, without passwords; empty if a program called allweather.
         seed: Random seed of the command; None for one that has none, and if a program called allweather.
     """
@@ -46,39 +45,34 @@ class Origin:
     @staticmethod
     def of(command: str = "", seed: int | None = None) -> Origin:
         """Returns the origin of what is made here and now; see the attributes for the arguments."""
-        return Origin(__version__, _commit(), command, seed)
+        return Origin(__version__, checked_out_commit(ROOT), command, seed)
 
     def items(self) -> list[Item]:
         """Returns what is known, each with its name."""
         seed = "" if self.seed is None else str(self.seed)
         known = (
-            ("command", self.command), ("seed", seed), ("allweather", self.version), ("commit", self.commit)
+            ("command", self.command), ("seed", seed), ("allweather", self.version), ("checked-out commit", self.commit)
         )  # fmt: skip
         return [(name, value) for name, value in known if value]
 
 
-@cache
-def _commit() -> str:
-    root = Path(__file__).resolve().parents[2]
-    git = shutil.which("git")
-    if git is None or not (root / ".git").exists():  # a wheel may lie in a checkout of something else
-        return ""
-    command = [
-        git,
-        "--no-optional-locks",
-        "-C",
-        str(root),
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=12",
-        "--exclude=*",
-    ]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=GIT_SECONDS, check=False)  # noqa: S603 # fixed arguments
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
+def checked_out_commit(root: Path) -> str:
+    """Returns the commit of a checkout, which its files of git tell, as no command may start another program.
+
+    Args:
+        root: Root of the checkout; of something else, as where a wheel was installed, the commit is "".
+    """
+    folder = root / ".git"
+    with suppress(OSError, UnicodeDecodeError):
+        head = (folder / "HEAD").read_text("utf-8").strip()
+        reference = head.removeprefix("ref: ")
+        if reference == head:
+            return head[:COMMIT_DIGITS]
+        with suppress(FileNotFoundError):
+            return (folder / reference).read_text("utf-8")[:COMMIT_DIGITS]
+        packed = (line.split() for line in (folder / "packed-refs").read_text("utf-8").splitlines())
+        return next((line[0][:COMMIT_DIGITS] for line in packed if line[1:] == [reference]), "")
+    return ""
 
 
 def reading_section(text: str, items: Sequence[Item] = ()) -> Section:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +26,7 @@ from allweather.runtimes.redaction import HIDDEN
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.corruptions import COMMON, CORRUPTIONS, EXTRA
 
-ORIGIN = Origin("9.8.7", "0123456789ab-dirty", "allweather evaluate model --data 'folder:a b'", 13)
+ORIGIN = Origin("9.8.7", "0123456789ab", "allweather evaluate model --data 'folder:a b'", 13)
 
 
 @pytest.mark.slow
@@ -47,7 +46,7 @@ def test_each_report_says_how_to_read_it_and_what_made_it(plain: Path, folder: P
     for path in pages:
         texts = [path.read_text("utf-8"), *(each.read_text("utf-8") for each in path.parent.glob("report.md"))]
         for text in texts:
-            for words in ("How to read this", "95 %", "9.8.7", "0123456789ab-dirty", "allweather evaluate model", "13"):
+            for words in ("How to read this", "95 %", "9.8.7", "0123456789ab", "allweather evaluate model", "13"):
                 assert words in text, path
         assert "<script" not in texts[0]
     assert "All of the common 15 and all of the extra 4" in (tmp_path / "corrupted/report.md").read_text()
@@ -85,15 +84,29 @@ def test_the_command_line_is_shown_without_passwords(arguments: list[str], shown
     assert hidden not in origin.command
 
 
-@pytest.mark.parametrize("fault", [OSError("no fork"), subprocess.TimeoutExpired("git", 1)])
-def test_a_git_that_fails_ends_no_report(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
-    def fail(*arguments: object, **options: object) -> None:
-        raise fault
-
-    monkeypatch.setattr(subprocess, "run", fail)
-    assert reading._commit.__wrapped__() == ""
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert reading._commit.__wrapped__() == ""
+@pytest.mark.parametrize(
+    ("files", "commit"),
+    [
+        ({}, ""),
+        ({"HEAD": "0123456789abcdef0123\n"}, "0123456789ab"),
+        ({"HEAD": "ref: refs/heads/main\n", "refs/heads/main": "fedcba9876543210\n"}, "fedcba987654"),
+        (
+            {"HEAD": "ref: refs/heads/main\n", "packed-refs": "# a\n00aa11bb22cc33dd refs/heads/main\n"},
+            "00aa11bb22cc",
+        ),
+        ({"HEAD": "ref: refs/heads/main\n", "packed-refs": "00aa11bb22cc33dd refs/heads/other\n"}, ""),
+        ({"HEAD": "ref: refs/heads/main\n"}, ""),
+    ],
+)
+def test_the_commit_is_read_without_another_program(
+    files: dict[str, str], commit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subprocess, "Popen", lambda *words, **options: pytest.fail("a program was started"))
+    for name, text in files.items():
+        path = tmp_path / ".git" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert reading.checked_out_commit(tmp_path) == commit
 
 
 def test_what_is_not_known_is_left_out() -> None:
