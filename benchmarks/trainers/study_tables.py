@@ -110,6 +110,16 @@ STUDY_TABLES = (
         {},
     ),
     ResultTable(
+        "invariant-training-weight",
+        "invariance-weight",
+        "resnet20, 16 px, test accuracy, %",
+        {name: name for name in ("original", "random crop", "grayscale", "random color")},
+        tuple(f"lambda {weight}" for weight in ("0", "0.5", "1", "2", "4")),
+        {"size": 16},
+        ("epochs",),
+        {},
+    ),
+    ResultTable(
         "batch-norm-rows",
         "batch-norm-rows",
         "accuracy, %, under statistics",
