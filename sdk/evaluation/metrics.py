@@ -19,9 +19,10 @@ from allweather.evaluation.metric_arguments import (
 )
 from allweather.runtimes.errors import EngineError, UsageError
 from allweather.runtimes.types import Floats
-from allweather.trainers.training.uncertainty import LEVEL, resampled_means
+from allweather.trainers.training.uncertainty import LEVEL, resampled_means, unseen_share
 
 NUM_BINS = 15  # of the expected calibration error, as in Guo et al. 2017 (arXiv:1706.04599)
+ROUNDING = 1e-5  # of a sum of weights in float32
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,8 @@ def bootstrap_intervals(
     """Computes 95 % bootstrap intervals (percentiles) of weighted mean errors over cells.
 
     Images are resampled, each together with all of its corrupted versions, because those are not independent of each
-    other.
+    other. Where all images have the same mean, as without a single incorrect prediction, resampling shows nothing: the
+    interval then holds what so many images may have missed (`unseen_share`).
 
     Args:
         incorrect: bool [cells, n], whether the prediction for each image of each cell is incorrect.
@@ -186,8 +188,13 @@ def bootstrap_intervals(
     check_bools("incorrect predictions", incorrect, (weights.shape[1], -1))
     errors_of_images = (weights.astype(np.float32) @ incorrect.astype(np.float32)).T
     quantiles = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    ends = np.quantile(resampled_means(errors_of_images), quantiles, axis=0)
-    return ends[0], ends[1]
+    low, high = np.quantile(resampled_means(errors_of_images), quantiles, axis=0)
+    least, most = np.minimum(weights, 0).sum(1), np.maximum(weights, 0).sum(1)  # of an image that was not seen
+    alike = np.ptp(errors_of_images, axis=0) < ROUNDING * (most - least)
+    first, unseen = errors_of_images[0], unseen_share(len(errors_of_images))
+    low[alike] = (first - unseen * (first - least))[alike]
+    high[alike] = (first + unseen * (most - first))[alike]
+    return low, high
 
 
 def mean_error(errors: Mapping[str, float]) -> float:

@@ -31,8 +31,8 @@ def test_a_change_is_known_better_than_the_errors_themselves() -> None:
     assert change.high - change.low < 0.6 * (one.high - one.low)
 
 
-def test_the_same_predictions_change_nothing() -> None:
+def test_the_same_predictions_change_no_more_than_so_few_images_may_have_missed() -> None:
     correct = [np.random.default_rng(index).random(100) < 0.8 for index in range(3)]
     change = error_change(correct, correct)
     assert change is not None
-    assert (change.value, change.low, change.high) == pytest.approx((0, 0, 0), abs=1e-12)
+    assert (change.value, change.low, change.high) == pytest.approx((0, -0.0295, 0.0295), abs=1e-4)

@@ -94,3 +94,18 @@ def test_mean_corruption_error() -> None:
         for pair in (({"fog": 0.1, "snow": wrong}, {"fog": 0.4, "snow": 0.3}), ({"snow": 0.1}, {"snow": wrong})):
             with pytest.raises(UsageError, match=r"errors are shares, 0 to 1; got .* for snow: divide percent by 100"):
                 mean_corruption_error(*pair)
+
+
+@pytest.mark.parametrize(("incorrect", "low", "high"), [(False, 0.0, 0.0487), (True, 0.9513, 1.0)])
+def test_an_interval_without_variation_holds_what_so_few_images_may_have_missed(
+    incorrect: bool, low: float, high: float
+) -> None:
+    cells = np.full((2, 60), incorrect)
+    lows, highs = bootstrap_intervals(cells, np.array([[1, 0], [0.5, 0.5]]))
+    assert lows == pytest.approx([low, low], abs=1e-4)
+    assert highs == pytest.approx([high, high], abs=1e-4)
+
+
+def test_the_interval_of_a_difference_that_no_image_shows_holds_both_signs() -> None:
+    (low,), (high,) = bootstrap_intervals(np.zeros((2, 60), bool), np.array([[1.0, -1.0]]))
+    assert (low, high) == pytest.approx((-0.0487, 0.0487), abs=1e-4)
