@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from allweather.create.kept_stages import StageResult
 from allweather.create.settings import CreateSettings
 from allweather.exporters.foreign.import_model import ForeignModel, export_foreign, open_foreign
 from allweather.journey import StageRun
+from allweather.reports.reading import wilson_interval
 from allweather.runtimes.bundle.manifest import Manifest
 from allweather.runtimes.text import printable
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
@@ -78,7 +80,20 @@ def train_stage(start: Start, config: CreateConfig, settings: FitSettings, folde
             [start.network], start.dataset, settings, path,
             fabric=launch(), pretrained=config.train.pretrained, watch=lambda progress: _show(run, progress),
         )  # fmt: skip
-    return StageResult(_accuracy(load_checkpoint(path, config.train.model)))
+    checkpoint = load_checkpoint(path, config.train.model)
+    return StageResult(_accuracy(checkpoint), tuple(_chance_notes(checkpoint, start.dataset)))
+
+
+def _chance_notes(checkpoint: Checkpoint, dataset: Dataset) -> Iterator[str]:
+    """Yields a sentence about a classifier that is not better, beyond chance, than one that names one class."""
+    labels, accuracy = dataset.val.labels, checkpoint.metrics["val_accuracy"]
+    largest = float(labels.bincount().max()) / len(labels)
+    if wilson_interval(round(accuracy * len(labels)), len(labels))[0] <= largest:
+        yield (
+            f"the plain classifier is right on {100 * accuracy:.1f} % of {len(labels)} validation images, and "
+            f"{100 * largest:.1f} % are of one class: so few images cannot tell it from chance, and what is gained on "
+            "it says little; train for longer (train.epochs) or take more images"
+        )
 
 
 def finetune_stage(

@@ -66,7 +66,9 @@ class Train(Fit):
         default=None, description="Your own network in torch, as package.module:function, for arch."
     )
     pretrained: bool = Field(default=False, description="Whether arch starts from pretrained ImageNet weights.")
-    epochs: int = Field(default=6, description="Passes over the training images.")
+    epochs: int | None = Field(
+        default=None, description="Passes over the training images; if empty 6, and more where that is below 300 steps."
+    )
     schedule: Schedule = Field(
         default="onecycle", description="Schedule of the learning rate: onecycle, cosine or step."
     )
@@ -106,7 +108,9 @@ class Finetune(Fit):
     )
     layers: Texts = Field(default=(), description="Layers that method fma compares; all activations if empty.")
     strength_points: float = Field(default=10.0, description="Percentage points that each augmentation must cost.")
-    epochs: int = Field(default=4, description="Passes over the training images.")
+    epochs: int | None = Field(
+        default=None, description="Passes over the training images; if empty 4, and more where that is below 100 steps."
+    )
     schedule: Schedule = Field(default="cosine", description="Schedule of the learning rate: onecycle, cosine or step.")
 
 

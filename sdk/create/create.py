@@ -22,6 +22,7 @@ from allweather.create.classifier_stages import (
 from allweather.create.comparison import CLEAN, MEAN, TTA, Comparison, Example, System, compare
 from allweather.create.config import GENERATE, CreateConfig, Predictor
 from allweather.create.digests import data_digest, file_digest, foreign_digest, network_digest
+from allweather.create.epochs import with_epochs
 from allweather.create.expected import (
     EVALUATE,
     EXPORT,
@@ -104,7 +105,9 @@ def create(
     settings = CreateSettings.of(config)
     check_bundle_path(out)
     start = open_start(config, settings, download=download)
-    for note in start.dataset.notes:
+    config, notes = with_epochs(config, len(start.dataset.train))
+    settings = CreateSettings.of(config)
+    for note in (*start.dataset.notes, *notes):
         say(note)
     if config.onnx and config.onnx.classes is None:
         classes = shortened(", ".join(start.dataset.classes), MAX_CLASSES_CHARACTERS)
@@ -135,7 +138,7 @@ class _Creation:
         self._config, self._settings, self._start, self._corrupted = config, settings, start, corrupted
         self._out, self._report, self._origin, self._journey = out, report, origin, journey
         self._folder = real_path(out).parent / f".{real_path(out).name}.create"
-        self._kept = KeptStages(self._folder, journey, say)
+        self._kept, self._say = KeptStages(self._folder, journey, say), say
         self._own = config.train.model
         self._data = data_digest(start.dataset)
         self._notes: list[str] = []
@@ -178,6 +181,8 @@ class _Creation:
         crop = f"{spec.crop.kind} {spec.crop.fraction:g}"
         common = {"seed": self._config.seed, "size": f"{spec.height} x {spec.width}", "crop": crop}
         output = self._kept.run(title, name, {**settings, **common}, {"the data": self._data, **inputs}, make)
+        for note in output.notes:
+            self._say(note)
         self._notes += output.notes
         return output
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from allweather.create.config import CreateConfig, Finetune, Fit, Predictor
+from allweather.create.epochs import with_epochs
 from allweather.exporters.compilation import DEFAULT_ENGINES, ExportOptions, precision_plan
 from allweather.exporters.foreign.model_input import InputSettings
 from allweather.runtimes.crop import Crop
@@ -54,6 +55,7 @@ class CreateSettings:
         if config.data is None:
             raise UsageError("name the data: --data signs, for example, or data in the file of --config")
         _check_network(config)
+        config, _ = with_epochs(config)
         size = None if config.size is None else parse_size(str(config.size))
         crop = Crop(config.crop, config.crop_fraction)
         with _section("train"):

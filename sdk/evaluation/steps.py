@@ -24,7 +24,7 @@ from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.trainers.augmentations.photometric import check_strengths
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
-from allweather.trainers.corruptions.sets import CorruptedSet, GeneratedSet, open_corrupted_set
+from allweather.trainers.corruptions.sets import CorruptedSet, GeneratedSet, open_corrupted_set, part_of_set
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.open_model import EvaluatedModel, open_model
 from allweather.trainers.steps.arguments import check_fabric, check_seed, check_watch
@@ -65,6 +65,7 @@ def evaluate_corrupted(
     data: Dataset | str,
     corrupted: Path | str = GENERATE,
     *,
+    corruptions: Sequence[str] = (),
     baseline: Baseline | Path | str | None = None,
     engine: str | None = None,
     precision: str | None = None,
@@ -82,6 +83,7 @@ def evaluate_corrupted(
         data: As in `evaluate`.
         corrupted: "generate" corrupts the test images in all 19 ways; or the folder of a corrupted set, in the layout
             of CIFAR-10-C or ImageNet-C.
+        corruptions: Names of the corruptions to evaluate on, such as "fog"; all that there are if empty.
         baseline: Baseline of the mean corruption error: "alexnet", a JSON file, or one that was read; see
             `read_baseline`. None for no such error.
         engine: As in `evaluate`.
@@ -92,17 +94,20 @@ def evaluate_corrupted(
 
     Raises:
         DataError: The folder holds no corrupted set of these classes.
-        UsageError: As in `evaluate`; or there is no such baseline, or it lacks a corruption.
+        UsageError: As in `evaluate`; or there is no such baseline, or it lacks a corruption; or the set lacks one that
+            is asked for.
         AllweatherError: As in `evaluate`.
     """
     corrupted = as_path(corrupted)
+    if isinstance(corruptions, str) or not isinstance(corruptions, Sequence):
+        raise UsageError(f'corruptions are a list of names, such as ["fog"]; got {corruptions!r:.40}')
     if not (baseline is None or isinstance(baseline, Baseline)):
         baseline = read_baseline(str(as_path(baseline)))
     check_seed(seed)
     check_watch(watch)
     check_fabric(fabric)
     with _opened(model, data, engine, precision) as (opened, dataset):
-        corrupted_set = _corrupted_set(corrupted, opened, dataset, seed)
+        corrupted_set = part_of_set(_corrupted_set(corrupted, opened, dataset, seed), corruptions)
         return corrupted_evaluation(opened, dataset, corrupted_set, baseline=baseline, fabric=fabric, watch=watch)[0]
 
 

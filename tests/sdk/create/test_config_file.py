@@ -37,7 +37,7 @@ def parsed(text: str, **given: Any) -> CreateConfig:
         ("seed: 2147483648", "create.yaml: seed must be below 2147483648; got 2147483648"),
         ("train: {epochs: 2.5}", "create.yaml: train.epochs must be a whole number; got 2.5"),
         ("train: {epochs: true}", "train.epochs must be a whole number; got true"),
-        ("train: {epochs: }", "train.epochs must be a whole number; got nothing"),
+        ("train: {batch_size: }", "train.batch_size must be a whole number; got nothing"),
         ("train: {lr: '0.1'}", "train.lr must be a number; got the text '0.1'"),
         ("train: {lr: [0.1]}", "train.lr must be a number; got a list"),
         ("train: {lr: 1e999}", "train.lr must be a finite number; got inf"),
@@ -125,7 +125,7 @@ def test_the_settings_of_the_stages() -> None:
     assert settings.fit is not None
     assert settings.finetune is not None
     assert (settings.fit.epochs, settings.fit.seed, settings.finetune.fit.seed, settings.predictor) == (3, 5, 5, None)
-    assert (settings.finetune.method, settings.finetune.fit.epochs) == (Finetune().method, Finetune().epochs)
+    assert (settings.finetune.method, settings.finetune.fit.epochs) == (Finetune().method, 4)
     foreign = CreateSettings.of(parsed("data: signs\nonnx: {file: a.onnx}"))
     assert (foreign.fit, foreign.finetune) == (None, None)
 

@@ -10,7 +10,7 @@ import pytest
 
 from allweather.create.comparison import GROUPS, SystemResult
 from allweather.create.plots import family_bars, reliability_curves
-from allweather.create.report import TITLES, _verdicts, summary_table
+from allweather.create.report import TITLES, _changes, summary_table
 from allweather.evaluation.error_rate import ErrorRate
 from allweather.trainers.corruptions import COMMON, EXTRA
 
@@ -54,18 +54,24 @@ def test_the_table_has_a_column_for_each_system() -> None:
 @pytest.mark.parametrize(
     ("system", "sentence"),
     [
-        (after(-0.05, -0.07, -0.03), "is that of plain -5.0 points (-7.0 to -3.0, paired)."),
-        (after(0.02, 0.01, 0.03), "is that of plain +2.0 points (+1.0 to +3.0, paired)."),
-        (after(-0.01, -0.03, 0.01), "-1.0 points (-3.0 to +1.0, paired); this may be chance."),
+        (
+            after(-0.05, -0.07, -0.03),
+            "is 5.0 points lower than that of plain (a change of -7.0 to -3.0 points, paired, at 95 %).",
+        ),
+        (
+            after(0.02, 0.01, 0.03),
+            "is 2.0 points higher than that of plain (a change of +1.0 to +3.0 points, paired, at 95 %).",
+        ),
+        (after(-0.01, -0.03, 0.01), "(a change of -3.0 to +1.0 points, paired, at 95 %); this may be chance."),
         (dataclasses.replace(PLAIN, name="plain + TTA"), "plain + TTA is the same as plain: no policy was better"),
         (
             dataclasses.replace(PLAIN, name="robust", change=ErrorRate(0, 0, 0)),
-            "robust is that of plain +0.0 points (+0.0 to +0.0, paired); this may be chance",
+            "robust is 0.0 points higher than that of plain (a change of +0.0 to +0.0 points, paired, at 95 %)",
         ),
     ],
 )
 def test_what_may_be_chance_is_said(system: SystemResult, sentence: str) -> None:
-    (said,) = _verdicts([PLAIN, system])
+    (said,) = _changes([PLAIN, system])
     assert sentence in said
 
 

@@ -133,3 +133,16 @@ def test_other_arguments_of_another_type_are_told(small: Checkpoint, dataset: Da
     for call in (evaluation.evaluate_corrupted, evaluation.evaluate_augmented, evaluation.evaluate_shifted):
         with pytest.raises(UsageError, match="watch is a function; got int"):
             call(small, dataset, watch=wrong)
+
+
+@pytest.mark.slow
+def test_some_corruptions_are_chosen(small: Checkpoint, dataset: Dataset) -> None:
+    few = dataset.with_test_images(4, seed=0)
+    whole = evaluation.evaluate_corrupted(small, few)
+    part = evaluation.evaluate_corrupted(small, few, corruptions=["fog", "spatter"])
+    assert part.cells == tuple(cell for cell in whole.cells if cell.corruption in ("fog", "spatter"))
+    assert part.common is not None
+    assert part.common.corruptions == ("fog",)
+    for wrong, words in (("fog", "a list of names"), (5, "a list of names"), (["fogg"], "did you mean fog")):
+        with pytest.raises(UsageError, match=words):
+            evaluation.evaluate_corrupted(small, few, corruptions=wrong)  # type: ignore[arg-type]
