@@ -24,10 +24,10 @@ logger = logging.getLogger(__name__)
 Detector: TypeAlias = Callable[[Image], Any]
 """A function from an image, uint8 [H, W, 3] RGB, to the boxes of its objects.
 
-It must not draw on the image, which is decided on next. It returns int or float [n, 4] in pixels (left, top, right and
-bottom edge; n may be 0), or an object that has them as `xyxy`, as the detections of supervision and the boxes of
-Ultralytics do. Of such an object, `confidence` or `conf` [n] puts the most certain boxes first, and `tracker_id` or
-`id` [n], whole numbers of 64 bits, tells which object of other frames each one is.
+It gets the image read-only, as it is decided on next: draw on a copy. It returns int or float [n, 4] in pixels (left,
+top, right and bottom edge; n may be 0), or an object that has them as `xyxy`, as the detections of supervision and the
+boxes of Ultralytics do. Of such an object, `confidence` or `conf` [n] puts the most certain boxes first, and
+`tracker_id` or `id` [n], whole numbers of 64 bits, tells which object of other frames each one is.
 """
 
 FIRST_CALL_SECONDS = 120.0  # limit of the first call, which may load or compile a model
@@ -92,8 +92,10 @@ class ObjectDetector:
 
     def _call(self, image: Image) -> Any:
         self._worker = self._worker or Worker(self._started, "detector")
+        shown = image.view()
+        shown.flags.writeable = False  # what it draws would be decided on
         try:
-            found = self._worker.call(image, self._limit)
+            found = self._worker.call(shown, self._limit)
         except TimedOutError:
             self._worker = None
             self._hangs += 1
@@ -102,13 +104,21 @@ class ObjectDetector:
                 raise StalledError(f"{message}, {MAX_HANGS} times in a row; start the program again") from None
             raise DetectorError(message) from None
         except Exception as error:  # a function of the user's may raise anything
-            raise DetectorError(f"the detector failed with {type(error).__name__}: {first_line(error)}") from error
+            cure = "; its image is read-only, so draw on image.copy()" if _is_of_writing(error) else ""
+            raise DetectorError(
+                f"the detector failed with {type(error).__name__}: {first_line(error)}{cure}"
+            ) from error
         self._limit, self._hangs = CALL_SECONDS, 0
         return found
 
     @contextmanager
     def _started(self) -> Iterator[Detector]:
         yield self._function
+
+
+def _is_of_writing(error: Exception) -> bool:
+    """Tells whether NumPy or OpenCV refuse to write into an image that is read-only."""
+    return any(words in str(error) for words in ("read-only", "readonly", "incompatible with cv::Mat"))
 
 
 def found_objects(found: Any, height: int, width: int) -> tuple[tuple[FoundObject, ...], int]:

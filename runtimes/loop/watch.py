@@ -84,7 +84,7 @@ def watch(
             whole frame.
         detector: A function from an image to the boxes of its objects, [n, 4] in pixels (left, top, right and bottom
             edge), or to detections that have them as `xyxy`. Each object is decided on, all of a frame within one
-            budget, of which the detector's time is a part. It runs in a thread of its own.
+            budget, of which the detector's time is a part. It runs in a thread of its own, and its image is read-only.
         live: Whether to play a file or folder at its own speed and to drop frames that are not read in time, as for a
             device. Has no effect on other sources.
         bgr: Whether the images of an iterable have the channels blue, green, red, as OpenCV reads them.

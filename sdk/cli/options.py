@@ -14,7 +14,9 @@ from allweather.trainers import choices as train_choices
 AsJson: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print the result as one JSON object on stdout; messages go to stderr.")
 ]
-Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same result.")]
+Seed: TypeAlias = Annotated[
+    int, typer.Option(min=0, max=2**31 - 1, help="Random seed; the same seed gives the same result.")
+]
 
 # -- data ----------------------------------------------------------------------------------------------------------
 DATA_HELP = (

@@ -258,6 +258,11 @@ def _notes(
             f"each cell has {len(corrupted.labels)} images; the clean error is that of all {len(dataset.test)} test "
             "images"
         )
+    elif not np.array_equal(corrupted.labels, dataset.test.labels.numpy()):
+        notes.append(
+            "the corrupted images have other labels, or another order, than the clean ones; compare their errors only "
+            "if both are of the same images"
+        )
     if common is None or common.missing:
         missing = COMMON if common is None else common.missing
         notes.append(f"no mean corruption error: the set lacks {', '.join(missing)} of the 15 common corruptions")

@@ -192,10 +192,12 @@ class Dataset:
             seed: Random seed; the same seed gives the same images.
 
         Raises:
-            UsageError: The number is below 1.
+            UsageError: The number is no whole number or below 1, or the seed out of range.
         """
-        if count < 1:
-            raise UsageError(f"the number of test images is at least 1; got {count}")
+        if not isinstance(count, int) or count < 1:
+            raise UsageError(f"the number of test images is at least 1; got {count!r:.40}")
+        if not isinstance(seed, int) or not 0 <= seed < 2**31:
+            raise UsageError(f"seed is a whole number from 0 to 2^31 - 1; got {seed!r:.40}")
         if count >= len(self.test):
             return dataclasses.replace(self, test=self.test.readable())
         test = self.test.take(drawn_indices(len(self.test), count, seed)).readable()

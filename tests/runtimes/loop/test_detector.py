@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -55,6 +57,18 @@ def test_each_object_of_each_frame_is_decided_on(perceiver: Perceiver) -> None:
     assert shown[0][1][1].region == Region(25, 5, 15, 15)  # clipped to the frame
     assert shown[2][1][0].region == Region(21, 0, 19, 8)
     assert all(decision.times.detect > 0 for _, decisions in shown for decision in decisions)
+
+
+@pytest.mark.parametrize("draw", [lambda image: image.fill(0), lambda image: cv2.rectangle(image, (0, 0), (9, 9), 0)])
+def test_what_a_detector_draws_is_not_decided_on(draw: Any) -> None:
+    frame = Frame(half_red(1)[0], 0, 0.0)
+    with (
+        closing(ObjectDetector(lambda image: (draw(image), [[0, 0, 10, 10]])[1])) as detector,
+        pytest.raises(DetectorError, match=r"its image is read-only, so draw on image\.copy"),
+    ):
+        detector.find(frame)
+    assert np.array_equal(frame.image, half_red(1)[0])
+    frame.image[:] = 0  # the caller's stays as it was
 
 
 def test_the_most_certain_boxes_come_first_and_tracks_are_kept(perceiver: Perceiver) -> None:

@@ -187,6 +187,14 @@ def test_a_set_of_other_data_is_noted(
 
 
 @pytest.mark.slow
+def test_a_set_of_other_images_of_the_same_number_is_noted(evaluated: EvaluatedModel, dataset: Dataset) -> None:
+    few = dataset.with_test_images(12, 0)
+    for seed, is_noted in ((0, False), (1, True)):
+        others = generated(dataset.with_test_images(12, seed), ("fog",))
+        result, _ = corrupted_evaluation(evaluated, few, others)
+        assert any("other labels, or another order" in note for note in result.provenance.notes) is is_noted
+
+
 def test_settings_of_a_set_that_are_nested_too_deep_are_refused(dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "set"
     few = dataset.test.take(torch.arange(2))

@@ -59,3 +59,7 @@ def test_test_images_are_drawn_by_the_seed(dataset: Dataset) -> None:
     assert dataset.with_test_images(10_000, 0).notes == dataset.notes
     with pytest.raises(UsageError, match="at least 1; got 0"):
         dataset.with_test_images(0, 0)
+    with pytest.raises(UsageError, match=r"at least 1; got 2\.5"):
+        dataset.with_test_images(2.5, 0)  # type: ignore[arg-type] # of a program without types
+    with pytest.raises(UsageError, match="seed is a whole number from 0 to"):
+        dataset.with_test_images(2, 2**64)
