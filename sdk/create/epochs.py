@@ -23,7 +23,7 @@ def with_epochs(config: CreateConfig, num_train: int | None = None) -> tuple[Cre
             steps = STEPS[name] if num_train is None else max(1, num_train // section.batch_size)  # of an epoch
             epochs = max(EPOCHS[name], math.ceil(STEPS[name] / steps))
             changed[name] = section.model_copy(update={"epochs": epochs})
-            if epochs > EPOCHS[name]:
+            if epochs > EPOCHS[name] and config.onnx is None:  # a classifier that is imported is not trained
                 notes.append(
                     f"{name}.epochs is {epochs} instead of {EPOCHS[name]}: an epoch of {num_train} images is {steps} "
                     f"step{'s' * (steps > 1)}, and a network learns little in fewer than {STEPS[name]}"
@@ -32,7 +32,6 @@ def with_epochs(config: CreateConfig, num_train: int | None = None) -> tuple[Cre
 
 
 def _sections(config: CreateConfig) -> Iterator[tuple[str, Train | Finetune]]:
-    if config.onnx is None:
-        yield "train", config.train
-        if isinstance(config.finetune, Finetune):
-            yield "finetune", config.finetune
+    yield "train", config.train
+    if isinstance(config.finetune, Finetune):
+        yield "finetune", config.finetune
