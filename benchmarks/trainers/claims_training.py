@@ -27,7 +27,7 @@ TRAINING_CLAIMS = (
                 "92.56 -> 93.14 % (ResNet-32, CIFAR-10)",
                 "{invariance-methods/plain, twice as long/original} -> {invariance-methods/ait/original} % (ResNet-20, "
                 "16 px, a tenth of CIFAR-10, 160 epochs)",
-                "missed, in small",
+                "missed, on a smaller network and smaller images",
                 SMALL_COMMAND,
                 "invariant-training.md#today-the-papers-160-epochs-in-small",
                 (
@@ -37,7 +37,7 @@ TRAINING_CLAIMS = (
                 SMALL,
             ),
             Claim(
-                "the same in short runs with the former loss, AIT at twice the cost",
+                "the same in short runs with the loss that allweather had before, AIT at twice the cost",
                 "92.56 -> 93.14 %",
                 "74.47 -> 75.68 % (ResNet-32, a tenth); 85.39 -> 86.44 % (all of CIFAR-10)",
                 "met; missed at equal cost (79.11 %)",
@@ -62,7 +62,7 @@ TRAINING_CLAIMS = (
             Claim(
                 "AIT trained with shifts is above plain training on shifted images too (table 5)",
                 "68.33 -> 70.67 % (ResNet-32, CIFAR-100)",
-                "68.49 -> 71.47 % (ResNet-20, a tenth of CIFAR-10, former loss, twice the cost)",
+                "68.49 -> 71.47 % (ResNet-20, a tenth of CIFAR-10, the loss of before, twice the cost)",
                 "met",
                 SHIFT_COMMAND,
                 "invariant-training.md#which-variants-to-train-with-table-5",
@@ -78,7 +78,7 @@ TRAINING_CLAIMS = (
             Claim(
                 "predictions for an image and its shifted copy become more alike (figure 5)",
                 "a plot",
-                "0.43 -> 0.28 nats (ResNet-20, former loss)",
+                "0.43 -> 0.28 nats (ResNet-20, the loss of before)",
                 "met",
                 "allweather evaluate plain.safetensors ait.safetensors --data cifar10:ROOT --shifted --out report",
                 "invariant-training.md#how-alike-outputs-and-features-become-figures-5-and-6",
@@ -101,7 +101,7 @@ TRAINING_CLAIMS = (
             Claim(
                 "a learned augmentation is better than shifts and flips with a tenth of CIFAR-10 (table 1; error)",
                 "22.5 -> 17.7 % (ResNet-56)",
-                "19.82 (0.14) -> 18.51 (0.40) % (ResNet-20, warps, 160 epochs, 3 seeds)",
+                "19.82 (0.14) -> 18.51 (0.40) % (ResNet-20, warps, 160 epochs; mean and deviation of 3 seeds)",
                 "met; but random warps do as well: 18.69 (0.13) %",
                 LEARNED_COMMAND,
                 "learned-augmentation.md#does-it-help",

@@ -101,8 +101,9 @@ def image_files(folder: Path | str) -> list[Path]:
     except OSError as error:
         raise CameraError(f"cannot read the folder {folder}: {error.strerror or error}") from error
     if not files:
-        suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise CameraError(f"the folder {folder} holds no images ({suffixes}); choose a folder that does")
+        suffixes, first = ", ".join(sorted(IMAGE_SUFFIXES)), min((entry.name for entry in folders), default="")
+        cure = f"the folders in it are not read: choose one, such as {first}" if first else "choose a folder that does"
+        raise CameraError(f"the folder {folder} holds no images ({suffixes}); {cure}")
     unread = sorted({entry.suffix.lower() for entry in entries} & UNREAD_SUFFIXES)
     parts = [f"{len(folders)} folder{'s' * (len(folders) > 1)}"] if folders else []
     parts += [f"files {', '.join(unread)}"] if unread else []

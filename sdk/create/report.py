@@ -44,9 +44,9 @@ RELIABILITY = (
     "fewer than 20 images are left out."
 )
 WHAT_WAS_SEEN = (
-    "What was seen before: finetuning augments training images with brightness, saturation, blur and noise, the loss "
-    "predictor and the policy were fitted to the 15 common corruptions of training and validation images. None of the "
-    "stages has seen the extra 4, or a test image."
+    "What was seen before: finetuning, if there is any, augments training images with brightness, saturation, blur and "
+    "noise; the policy, and the loss predictor if there is one, were fitted to the 15 common corruptions of training "
+    "and validation images. None of the stages has seen the extra 4, or a test image."
 )
 
 

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from allweather.evaluation.metrics import mean_error as mean_error
     from allweather.evaluation.metrics import reliability_bins as reliability_bins
     from allweather.evaluation.policies import PolicyEvaluation as PolicyEvaluation
+    from allweather.evaluation.policies import PolicyResult as PolicyResult
     from allweather.evaluation.provenance import Provenance as Provenance
+    from allweather.evaluation.robustness import Cell as Cell
+    from allweather.evaluation.robustness import GroupMean as GroupMean
     from allweather.evaluation.robustness import Robustness as Robustness
     from allweather.evaluation.shifted import ShiftRobustness as ShiftRobustness
     from allweather.evaluation.steps import evaluate as evaluate
@@ -37,10 +40,13 @@ if TYPE_CHECKING:
 _MODULES = {
     "AugmentedEvaluation": "augmented",
     "Baseline": "baselines",
+    "Cell": "robustness",
     "ClassScores": "metrics",
     "CleanEvaluation": "clean",
+    "GroupMean": "robustness",
     "Metrics": "metrics",
     "PolicyEvaluation": "policies",
+    "PolicyResult": "policies",
     "Provenance": "provenance",
     "Robustness": "robustness",
     "ShiftRobustness": "shifted",

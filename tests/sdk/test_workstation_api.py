@@ -74,10 +74,13 @@ PUBLIC = {
     "evaluation": [
         "AugmentedEvaluation",
         "Baseline",
+        "Cell",
         "ClassScores",
         "CleanEvaluation",
+        "GroupMean",
         "Metrics",
         "PolicyEvaluation",
+        "PolicyResult",
         "Provenance",
         "Robustness",
         "ShiftRobustness",

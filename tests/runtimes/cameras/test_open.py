@@ -181,7 +181,11 @@ def test_images_of_which_none_can_be_read_are_an_error(count: int, live: bool, t
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not an image")
-    with pytest.raises(CameraError, match="holds no images"):
+    with pytest.raises(CameraError, match=r"holds no images .*; choose a folder that does"):
+        open_camera(str(tmp_path))
+    for name in ("cat", "airplane"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(CameraError, match=r"holds no images .*; the folders in it are not read: .* such as airplane$"):
         open_camera(str(tmp_path))
 
 
