@@ -69,17 +69,12 @@ def test_a_figure_without_a_record_is_an_error(script: dict[str, Any]) -> None:
         claim.with_figures(claim.ours, [other])
 
 
-def test_the_errors_of_committed_models_are_on_the_pages_that_they_name(script: dict[str, Any]) -> None:
+def test_each_committed_classifier_is_listed_with_a_record_of_its_errors(script: dict[str, Any]) -> None:
     names = runpy.run_path(str(TRAINERS / "model_tables.py"))
     files = {path.stem for path in names["CHECKPOINTS"].glob("resnet20*.safetensors")}
     assert set(names["MODELS"]) == files, "docs/results/models.md lists every committed classifier"
-    for name, model in names["MODELS"].items():
-        found = re.search(r"\]\(([\w-]+\.md)", model.where)
-        assert bool(model.record) != bool(model.clean), name
-        if found:
-            page = (RESULTS / found[1]).read_text("utf-8")
-            assert [each for each in NUMBER.findall(model.corrupted) if each not in page] == [], name
-            on_page = model.clean in page or f"{100 - float(model.clean or 0):.2f}" in page
-            assert on_page, name
-        else:
-            assert model.corrupted == names["NOT_RECORDED"], name
+    measured = {each.row: each.results for each in records(script) if each.study == names["STUDY"]}
+    assert set(measured) == files
+    assert all(set(errors) == {"clean", "common", "extra"} for errors in measured.values())
+    with pytest.raises(DataError, match="there is no record of resnet20-45000; run benchmarks"):
+        names["CheckpointTable"]().lines([])

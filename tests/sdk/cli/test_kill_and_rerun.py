@@ -97,15 +97,20 @@ def json_reports(report: Path) -> dict[str, Any]:
 
 
 def test_an_evaluation_on_augmented_images_that_was_killed_writes_the_same_bytes(
-    folder: Path, plain: Path, tmp_path: Path
+    folder: Path, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Both are the same command line, which the report holds, in two folders."""
     start_from = tmp_path / "with-strengths.safetensors"
     strengths = {name: each.paper for name, each in AUGMENTATIONS.items()}
     save_checkpoint(start_from, dataclasses.replace(load_checkpoint(plain), strengths=strengths))
-    words = ["evaluate", start_from, "--data", f"folder:{folder}", "--augmented", "--out"]
+    words = ["evaluate", start_from, "--data", f"folder:{folder}", "--augmented", "--out", "report"]
     undisturbed, out = tmp_path / "a" / "report", tmp_path / "b" / "report"
-    run(*words, undisturbed)
-    killed = start(*words, out)
+    for each in (undisturbed, out):
+        each.parent.mkdir()
+    monkeypatch.chdir(undisturbed.parent)
+    run(*words)
+    monkeypatch.chdir(out.parent)
+    killed = start(*words)
     assert killed.stderr is not None
     for line in killed.stderr:
         if line.startswith("test "):  # the last row of the table of images: the evaluation begins
@@ -114,7 +119,7 @@ def test_an_evaluation_on_augmented_images_that_was_killed_writes_the_same_bytes
     killed.kill()
     killed.communicate()
     assert not out.exists()
-    run(*words, out)
+    run(*words)
     assert [path.name for path in out.parent.iterdir()] == ["report"]
     assert hashes(out) == hashes(undisturbed)
 
