@@ -22,7 +22,8 @@ STRENGTHS = (
     "brightness+", "brightness-", "saturation+", "saturation-", "gaussian_blur", "gaussian_noise", "salt_and_pepper"
 )  # fmt: skip
 TABLES = "python benchmarks/trainers/finetuning_tables.py"
-LONG = f"{TABLES} samples/checkpoints/resnet20-45000.safetensors cifar10:ROOT FOLDER --epochs 30"
+UNSEEN_FILE = "samples/checkpoints/resnet20-45000.safetensors"
+LONG = f"{TABLES} {UNSEEN_FILE} cifar10:ROOT FOLDER --epochs 30"
 SHORT = f"{TABLES} r20.safetensors cifar10:ROOT FOLDER --epochs 4"
 
 
@@ -48,6 +49,7 @@ MODELS: Mapping[str, Model] = {
     "resnet20-45000-st-ca-0": Model(UNSEEN, f"{LONG} --only st-ca-0"),
     "resnet20-45000-fma-ca-0": Model(UNSEEN, f"{LONG} --only fma-ca-0"),
     "resnet20-45000-fma-layers-ca-0": Model(UNSEEN, f"{LONG} --layers layer3.2.relu2 --only fma-layers-ca-0"),
+    "resnet20-45000-robust-0": Model(UNSEEN, f"{TABLES} {UNSEEN_FILE} cifar10:ROOT FOLDER --epochs 4 --only robust-0"),
     "resnet20-at-ca-0": Model(PUBLISHED, f"{SHORT} --only at-ca"),
     "resnet20-fma-ca-0": Model(PUBLISHED, f"{SHORT} --only fma-ca-0"),
     "resnet20-fma-ca-30-epochs": Model(

@@ -94,7 +94,10 @@ STUDY_TABLES = (
         "committed-checkpoints",
         "error, %, of resnet20-45000 and what was finetuned from it",
         {"clean": "clean", "common 15": "common", "extra 4": "extra"},
-        ("resnet20-45000", *(f"resnet20-45000-{name}-ca-0" for name in ("at", "st", "fma", "fma-layers"))),
+        (
+            "resnet20-45000",
+            *(f"resnet20-45000-{name}-0" for name in ("at-ca", "st-ca", "fma-ca", "fma-layers-ca", "robust")),
+        ),
         {},
         (),
         {},
