@@ -86,7 +86,7 @@ def write_create_report(created: Created, folder: Path) -> None:
     summary, parity, stages = summary_table(systems), parity_table(created.bundles), _stage_table(created.stages)
     made = origin_section(created.origin)
     reading = f"{HOW_TO_READ} {corruptions_measured(list(systems[0].by_severity), compared.images)}"
-    told = [f"{note[0].upper()}{note[1:]}." for note in created.notes]
+    told = [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(created.notes)]
     sections = [
         Section("Result", reading, summary, image="families.png", alt=_in_words(systems)),
         Section("What the comparison can tell", " ".join([*_changes(systems), *told, WHAT_WAS_SEEN])),
