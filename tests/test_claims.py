@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
 TRAINERS = ROOT / "benchmarks" / "trainers"
 NUMBER = re.compile(r"(?<![\w.-])\d+\.\d+(?![\w.]*\d)")
-VERDICTS = ("met", "missed", "not run", "above AIT: met")
+OUTCOMES = ("met", "missed", "not run", "above AIT: met")
 SETTINGS = {"start": "r20"}
 
 
@@ -45,7 +45,7 @@ def test_each_figure_of_ours_is_on_the_page_of_its_method(script: dict[str, Any]
     for claim in claims(script):
         ours = claim.with_figures(claim.ours, found)
         assert bool(ours) == bool(claim.page), claim.text
-        assert bool(ours) == (claim.verdict != "not run"), claim.text
+        assert bool(ours) == (claim.outcome != "not run"), claim.text
         if ours:
             page = (RESULTS / claim.page.partition("#")[0]).read_text("utf-8")
             numbers = NUMBER.findall(ours)
@@ -53,9 +53,9 @@ def test_each_figure_of_ours_is_on_the_page_of_its_method(script: dict[str, Any]
             assert [each for each in numbers if each not in page] == [], claim.text
 
 
-def test_each_claim_has_a_verdict_and_its_records_exist(script: dict[str, Any]) -> None:
+def test_each_claim_has_an_outcome_and_its_records_exist(script: dict[str, Any]) -> None:
     for claim in claims(script):
-        assert claim.verdict.startswith(VERDICTS), claim.text
+        assert claim.outcome.startswith(OUTCOMES), claim.text
         assert bool(claim.records) == ("{" in claim.ours), claim.text
         assert all((RESULTS / "records" / name).is_file() for name in claim.records), claim.text
 

@@ -27,7 +27,7 @@ class Claim:
         text: The claim.
         theirs: The paper's figure, with what it was measured on.
         ours: Our figure, with what it was measured on; empty if it was not measured.
-        verdict: "met", "missed", "not run", or one of them with its reason.
+        outcome: "met", "missed", "not run", or one of them with its reason.
         command: The command that measures it; empty if the page has several, or none.
         page: Page of docs/results, with the heading, that has the figures.
         records: Records of its figures, as files of docs/results/records; none for figures of before the records.
@@ -37,7 +37,7 @@ class Claim:
     text: str
     theirs: str
     ours: str
-    verdict: str
+    outcome: str
     command: str = ""
     page: str = ""
     records: Sequence[str] = ()
@@ -94,8 +94,8 @@ class ClaimTable:
             where = f"[{shown}]({each.page})" if each.page else ""
             if each.command:
                 where += f" ({numbers[each.command]})"
-            ours, verdict = (each.with_figures(text, records) for text in (each.ours, each.verdict))
-            rows.append(f"| {' | '.join((each.text, each.theirs, ours or '-', verdict, where))} |")
+            ours, outcome = (each.with_figures(text, records) for text in (each.ours, each.outcome))
+            rows.append(f"| {' | '.join((each.text, each.theirs, ours or '-', outcome, where))} |")
         rows.append("")
         for command, files in self._commands().items():
             stored = "".join(f", `docs/results/records/{name}`" for name in files)
