@@ -91,8 +91,8 @@ def _chance_notes(checkpoint: Checkpoint, dataset: Dataset) -> Iterator[str]:
     if wilson_interval(round(accuracy * len(labels)), len(labels))[0] <= largest:
         yield (
             f"the plain classifier is right on {100 * accuracy:.1f} % of {len(labels)} validation images, and "
-            f"{100 * largest:.1f} % are of one class: so few images cannot tell it from chance, and what is gained on "
-            "it says little; train for longer (train.epochs) or take more images"
+            f"{100 * largest:.1f} % are of one class: that may be chance, and what is gained on it says little; train "
+            "for longer (train.epochs) or take more images"
         )
 
 
