@@ -89,7 +89,7 @@ def write_create_report(created: Created, folder: Path) -> None:
     told = [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(created.notes)]
     sections = [
         Section("Result", reading, summary, image="families.png", alt=_in_words(systems)),
-        Section("What the comparison can tell", " ".join([*_changes(systems), *told, WHAT_WAS_SEEN])),
+        Section("What the comparison can tell", " ".join([*_changes(systems), WHAT_WAS_SEEN])),
         Section("Error by corruption and severity, %", image="errors.png"),
         Section("Reliability on corrupted images", RELIABILITY, image="reliability.png"),
     ]
@@ -109,6 +109,7 @@ def write_create_report(created: Created, folder: Path) -> None:
         sections.append(Section("Example images", text, image="examples.png"))
         files["examples.png"] = created.examples
     sections += [
+        *([Section("What the stages say", table=[("note",), *((note,) for note in told)])] if told else []),
         Section("The models in the bundle", MODELS, parity),
         Section("Stages", "Seconds of this run; what was kept was made by an earlier one.", stages),
         made,
