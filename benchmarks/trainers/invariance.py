@@ -51,6 +51,7 @@ class Run:
         duration: Factor for the number of epochs.
         fraction: Fraction of the training images.
         noise: Fraction of the training labels that are random.
+        batch_size: Number of variants in a batch.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Run:
     duration: int = 1
     fraction: float = 1.0
     noise: float = 0.0
+    batch_size: int = 128
 
 
 def plan(study: str, fraction: float) -> Iterator[Run]:
@@ -67,6 +69,7 @@ def plan(study: str, fraction: float) -> Iterator[Run]:
         yield Run("plain", PLAIN, fraction=fraction)
         yield Run("plain, twice as long", PLAIN, duration=2, fraction=fraction)
         yield Run("ait", AIT, fraction=fraction)
+        yield Run("ait, 128 images twice", AIT, fraction=fraction, batch_size=256)
         yield Run("dml", TrainConfig("dml"), num_networks=2, fraction=fraction)
         yield Run("multi-ait", TrainConfig("multi-ait"), num_networks=2, fraction=fraction)
         yield Run("multi-ait, lambda 3", TrainConfig("multi-ait", loss_weight=3.0), num_networks=2, fraction=fraction)
@@ -103,7 +106,7 @@ def train_and_test(run: Run, seed: int, args: argparse.Namespace, dataset: Datas
     record_path = out.with_suffix(".json")
     if (record := load_record(record_path)) is not None:
         return record
-    settings = replace(recipe("ait-paper"), epochs=run.duration * args.epochs, seed=seed)
+    settings = replace(recipe("ait-paper"), epochs=run.duration * args.epochs, batch_size=run.batch_size, seed=seed)
     data = dataset.subset(run.fraction, 0).with_label_noise(run.noise, 0)
     if not out.is_file():
         started = time.monotonic()
@@ -113,6 +116,7 @@ def train_and_test(run: Run, seed: int, args: argparse.Namespace, dataset: Datas
         accuracies = {name: 100 * value for name, value in shifted_evaluation(target, dataset).accuracies.items()}
     facts = {"arch": args.arch, "epochs": settings.epochs, "train_images": len(data.train)}
     facts |= {"data": args.data, "size": args.size}
+    facts |= {"batch_size": run.batch_size} if run.batch_size != 128 else {}
     record = new_record(f"invariance-{args.study}", run.name, seed, facts | run.config.as_dict(), accuracies, fabric)
     save_record(record_path, record)
     return record
