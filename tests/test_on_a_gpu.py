@@ -23,7 +23,7 @@ from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.training.launch import launch
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
-SMALL = {"speed": ("resnet20",), "vgg16": "resnet20", "consistency": "resnet20", "ait": "resnet20"}
+SMALL = {"speed": ("resnet8",), "vgg16": "resnet8", "consistency": "resnet8", "ait": "resnet8"}
 MINUTES = 0.3
 
 

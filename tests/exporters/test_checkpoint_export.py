@@ -11,6 +11,7 @@ import onnx
 import pytest
 import torch
 from torch import Tensor, nn
+from trained_models import SMALL_NETWORK
 
 from allweather.exporters.calibration import calibration_set
 from allweather.exporters.candidates import CandidateBuilder
@@ -59,7 +60,7 @@ def test_every_model_predicts_as_torch_does(
 def test_int8_models_really_compute_in_int8(exported: tuple[Path, Manifest]) -> None:
     bundle = Bundle.open(exported[0])
     graph = onnx.load_from_string(bundle.read("onnx/classifier-int8.onnx"))
-    assert sum(node.op_type == "QuantizeLinear" for node in graph.graph.node) > 15
+    assert sum(node.op_type == "QuantizeLinear" for node in graph.graph.node) > 7  # an activation of each convolution
     plain, small = (len(bundle.read(f"openvino/classifier-{kind}.bin")) for kind in ("fp32", "int8"))
     assert small < 0.35 * plain
     assert b'element_type="i8"' in bundle.read("openvino/classifier-int8.xml")
@@ -92,8 +93,8 @@ def test_the_graph_takes_bytes_of_any_batch_and_holds_no_paths(checkpoint: Check
 
 def test_another_architecture_exports_too(dataset: Dataset, tmp_path: Path) -> None:
     torch.manual_seed(1)
-    model = build_model("wrn16-4", 3, InputSpec(32, 32))
-    checkpoint = Checkpoint("wrn16-4", dataset.classes, InputSpec(32, 32), model.network.state_dict(), "x", 0)
+    model = build_model(SMALL_NETWORK, 3, InputSpec(32, 32))
+    checkpoint = Checkpoint(SMALL_NETWORK, dataset.classes, InputSpec(32, 32), model.network.state_dict(), "x", 0)
     manifest = export(checkpoint, dataset, tmp_path / "x.zip", ExportOptions(["onnx"], ["fp32"]))
     assert manifest.models[0].parity.largest_logit_difference < 1e-3
     assert Bundle.open(tmp_path / "x.zip").classes == dataset.classes

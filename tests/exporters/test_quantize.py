@@ -70,7 +70,8 @@ def test_openvino_clips_no_image_that_is_brighter_than_the_average_one(
     engine = start_engine("openvino", CompiledModel(*serialize(quantize_openvino(model, dark)), "int8", SPEC, 3))
     reference = logits(checkpoint.classifier(), torch.from_numpy(images)).numpy()
     outputs = infer_all(engine, images)
-    assert np.abs(outputs - reference).mean() < 0.1 * np.ptp(reference)
+    assert (outputs.argmax(1) == reference.argmax(1)).mean() > 0.9  # 0 with the ranges that NNCF takes by default
+    assert np.abs(outputs - reference).mean() < 0.2 * np.ptp(reference)
 
 
 def test_a_network_without_a_wide_convolution_has_no_int8_model() -> None:

@@ -38,7 +38,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_loop_decides_on_the_pixels_that_training_saw(wide: Path, tmp_path: Path) -> None:
     data = trainers.load_dataset(f"folder:{wide}", (24, 40), crop=Crop("squash"))
     assert data.train.images.shape[1:] == (24, 40, 3)
-    plain = trainers.train("resnet20", data, settings=trainers.FitSettings(epochs=12, batch_size=24))
+    plain = trainers.train("resnet8", data, settings=trainers.FitSettings(epochs=12, batch_size=24))
     assert plain.input.crop == Crop("squash")
     seeing = trainers.train_predictor(plain, data, epochs=1)
     export(seeing, data, tmp_path / "wide.aw", ExportOptions(["openvino"], ["fp32"]))
@@ -53,7 +53,7 @@ def test_the_loop_decides_on_the_pixels_that_training_saw(wide: Path, tmp_path: 
 @pytest.mark.slow
 def test_the_command_line_takes_a_size_and_a_crop(wide: Path, tmp_path: Path) -> None:
     checkpoint, bundle = tmp_path / "x.safetensors", tmp_path / "x.aw"
-    command = f"train --data folder:{wide} --arch resnet20 --epochs 1 --size 24x40 --crop-fraction 0.875"
+    command = f"train --data folder:{wide} --arch resnet8 --epochs 1 --size 24x40 --crop-fraction 0.875"
     done = CliRunner().invoke(app, [*command.split(), "--out", str(checkpoint)])
     assert done.exit_code == 0, done.output
     command = f"export {checkpoint} --data folder:{wide} --engine onnx --precision fp32 --force --out {bundle} --json"
@@ -80,7 +80,7 @@ def test_the_command_line_takes_a_size_and_a_crop(wide: Path, tmp_path: Path) ->
     ],
 )
 def test_a_size_or_crop_that_is_none_is_one_line(options: str, words: str, wide: Path, tmp_path: Path) -> None:
-    command = f"train --data folder:{wide} --arch resnet20 --out {tmp_path / 'x.safetensors'} {options}"
+    command = f"train --data folder:{wide} --arch resnet8 --out {tmp_path / 'x.safetensors'} {options}"
     done = CliRunner().invoke(app, command.split())
     assert done.exit_code == 2
     assert words in " ".join(done.output.split())

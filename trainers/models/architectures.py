@@ -61,6 +61,7 @@ def _architecture(build: Callable[[int, bool], nn.Module], lr: float, side: int,
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {
+        "resnet8": _architecture(lambda classes, small: CifarResNet(8, classes), 0.2, 32),
         "resnet20": _architecture(lambda classes, small: CifarResNet(20, classes), 0.2, 32),
         "resnet32": _architecture(lambda classes, small: CifarResNet(32, classes), 0.2, 32),
         "resnet56": _architecture(lambda classes, small: CifarResNet(56, classes), 0.1, 32),

@@ -37,7 +37,7 @@ class Block(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """ResNet-20, -32, -56 and so on, for images of about 32 px; the last pooling allows any size from 4 px.
+    """ResNet-8, -20, -32, -56 and so on, for images of about 32 px; the last pooling allows any size from 4 px.
 
     Args:
         depth: Number of layers with weights, 6n + 2.

@@ -62,7 +62,7 @@ def test_what_cannot_be_used_is_shown_and_other_commands_refuse_it(faulty: Path,
     assert "cannot be used: there are no images in" in one_line(done)
     out = tmp_path / "x.safetensors"
     for line in (
-        ["train", "--arch", "resnet20", "--out", out], ["evaluate", plain], ["corrupt", "--out", tmp_path / "set"],
+        ["train", "--arch", "resnet8", "--out", out], ["evaluate", plain], ["corrupt", "--out", tmp_path / "set"],
         ["export", plain, "--out", tmp_path / "x.aw"], ["finetune", plain, "--method", "at", "--out", out],
     ):  # fmt: skip
         refused = invoke(*line, "--data", f"folder:{faulty}")
@@ -98,7 +98,7 @@ def test_other_data_is_counted() -> None:
 @pytest.mark.slow
 def test_it_is_kept_in_the_checkpoint_and_in_json(faulty: Path, tmp_path: Path) -> None:
     out, data = tmp_path / "a.safetensors", ["--data", f"folder:{faulty}"]
-    line = ["train", *data, "--size", 16, "--arch", "resnet20", "--epochs", 1, "--batch-size", 20, "--no-hflip"]
+    line = ["train", *data, "--size", 16, "--arch", "resnet8", "--epochs", 1, "--batch-size", 20, "--no-hflip"]
     done = invoke(*line, "--out", out, "--json")
     expected = json_of(invoke("inspect", f"folder:{faulty}", "--json"))
     assert expected.pop("purposes")[0]["purpose"] == "train"

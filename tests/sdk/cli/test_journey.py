@@ -16,7 +16,7 @@ from allweather.runtimes.bundle.manifest import Manifest
 @pytest.mark.slow
 def test_from_images_to_decisions(folder: Path, tmp_path: Path) -> None:
     data, trained, bundle = f"folder:{folder}", tmp_path / "c.safetensors", tmp_path / "c.aw"
-    line = ["train", "--data", data, "--arch", "resnet20", "--size", 32, "--epochs", 1, "--batch-size", 20]
+    line = ["train", "--data", data, "--arch", "resnet8", "--size", 32, "--epochs", 1, "--batch-size", 20]
     assert json_of(invoke(*line, "--out", trained, "--json"))["val_accuracy"] >= 0.3
     done = json_of(invoke("export", trained, "--data", data, "--out", bundle, "--engine", "openvino", "--json"))
     assert "fp32" in {model["precision"] for model in done["models"]}

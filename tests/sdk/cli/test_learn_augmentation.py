@@ -22,7 +22,7 @@ from allweather.trainers.methods.learned_augmentation.settings import LearnAugme
 def learned(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An augmentation that the command line has learned."""
     out = tmp_path_factory.mktemp("augmentation") / "colors.safetensors"
-    line = ["--data", f"folder:{folder}", "--arch", "resnet20", "--size", 32, "--batch-size", 16, "--gan-epochs", 1]
+    line = ["--data", f"folder:{folder}", "--arch", "resnet8", "--size", 32, "--batch-size", 16, "--gan-epochs", 1]
     done = invoke("learn-augmentation", *line, "--epochs", 1, "--classifier-epochs", 1, "--out", out, "--json")
     result = json_of(done)
     assert 0 <= result["improved_share"] <= 1
@@ -49,7 +49,7 @@ def test_it_is_shown(learned: Path, folder: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_control_is_made_without_a_classifier(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "chance.safetensors"
-    line = ["--data", f"folder:{folder}", "--arch", "resnet20", "--size", 32, "--gan-epochs", 0, "--epochs", 0]
+    line = ["--data", f"folder:{folder}", "--arch", "resnet8", "--size", 32, "--gan-epochs", 0, "--epochs", 0]
     done = invoke("learn-augmentation", *line, "--grid", 4, "--color-limit", 0.2, "--out", out, "--json")
     assert json_of(done)["grid"] == 4
     assert "epoch" not in done.stderr
@@ -84,7 +84,7 @@ def test_a_file_without_settings_is_shown_as_well(learned: Path, folder: Path, t
 @pytest.mark.slow
 def test_train_and_finetune_take_it(learned: Path, plain: Path, folder: Path, tmp_path: Path) -> None:
     common = ["--data", f"folder:{folder}", "--augment", f"learned:{learned}", "--epochs", 1, "--batch-size", 16]
-    line = ["train", "--arch", "resnet20", "--size", 32, *common, "--out", tmp_path / "trained.safetensors"]
+    line = ["train", "--arch", "resnet8", "--size", 32, *common, "--out", tmp_path / "trained.safetensors"]
     assert json_of(invoke(*line, "--json"))
     line = ["finetune", plain, "--method", "st", *common, "--out", tmp_path / "tuned.safetensors"]
     assert json_of(invoke(*line, "--json"))["strengths"] == {}, "a learned augmentation needs none"
@@ -109,7 +109,7 @@ def test_train_and_finetune_take_it(learned: Path, plain: Path, folder: Path, tm
 def test_bad_input_gets_one_line(line: list[object], code: int, words: str, folder: Path, tmp_path: Path) -> None:
     command, *rest = line
     out = tmp_path / "out.safetensors"
-    arch = [] if "--arch" in rest else ["--arch", "resnet20"]
+    arch = [] if "--arch" in rest else ["--arch", "resnet8"]
     done = invoke(command, "--data", f"folder:{folder}", *arch, "--out", out, *rest)
     assert done.exit_code == code, done.stderr
     assert words in done.stderr

@@ -130,7 +130,7 @@ def test_a_bundle_runs_and_doctor_looks_and_nothing_is_sent(
 def test_training_and_export_send_nothing(machine: Machine, folder: Path) -> None:
     command = ("-m", "allweather.cli")
     data = f"folder:{folder}"
-    train = ("train", "--data", data, "--arch", "resnet20", "--size", 32, "--epochs", 1, "--out", "m.safetensors")
+    train = ("train", "--data", data, "--arch", "resnet8", "--size", 32, "--epochs", 1, "--out", "m.safetensors")
     for words in (train, ("export", "m.safetensors", "--data", data, "--out", "m.aw")):
         code, errors = machine.run(*command, *words)
         assert code == 0, errors
@@ -139,7 +139,7 @@ def test_training_and_export_send_nothing(machine: Machine, folder: Path) -> Non
 
 
 def test_a_tracked_training_sends_nothing(machine: Machine, folder: Path) -> None:
-    line = ("train", "--data", f"folder:{folder}", "--arch", "resnet20", "--size", 32, "--epochs", 1)
+    line = ("train", "--data", f"folder:{folder}", "--arch", "resnet8", "--size", 32, "--epochs", 1)
     logs = ("--log", "csv:logs", "--log", "tensorboard:logs", "--log", "mlflow:logs/mlflow")
     command = ("-m", "allweather.cli", *line, "--out", "m.safetensors", *logs)
     code, errors = machine.run(*command, internet_sockets=True)  # urllib3, which MLflow imports, makes one

@@ -16,7 +16,7 @@ def test_training_on_shards_of_a_server_shows_no_password(tmp_path: Path, monkey
     write_split(tmp_path / "shards", folder, "train", 2)
     with served(tmp_path / "shards") as server:
         name = f"webdataset:http://me:secret@{server.host}/train-{{0..1}}.tar"
-        line = ("--arch", "resnet20", "--size", 32, "--epochs", 1, "--batch-size", 16, "--workers", 0, "--json")
+        line = ("--arch", "resnet8", "--size", 32, "--epochs", 1, "--batch-size", 16, "--workers", 0, "--json")
         done = invoke("train", "--data", name, *line, "--out", tmp_path / "m.safetensors")
         assert json_of(done)["data"] == f"webdataset:http://***@{server.host}/train-{{0..1}}.tar"
         inspected = invoke("inspect", name, "--json")

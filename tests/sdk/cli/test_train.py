@@ -14,19 +14,19 @@ from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 def test_networks_are_trained_jointly(folder: Path, tmp_path: Path) -> None:
     data = ["--data", f"folder:{folder}", "--size", 32]
     line = ["train", *data, "--epochs", 2, "--batch-size", 20, "--method", "multi-ait", "--variants", "rp,rpg"]
-    line += ["--arch", "resnet20", "--arch", "mobilenetv2", "--fraction", 0.9, "--label-noise", 0.1]
+    line += ["--arch", "resnet8", "--arch", "mobilenetv2", "--fraction", 0.9, "--label-noise", 0.1]
     done = invoke(*line, "--out", tmp_path / "c.safetensors", "--json")
     assert "108 of 120 training images are used" in done.stderr
     assert "11 of 108 training labels are random" in done.stderr
     networks = json_of(done)["networks"]
-    assert [each["arch"] for each in networks] == ["resnet20", "mobilenetv2"]
+    assert [each["arch"] for each in networks] == ["resnet8", "mobilenetv2"]
     for each, name in zip(networks, ("c", "c-2"), strict=True):
         assert each["checkpoint"] == str(tmp_path / f"{name}.safetensors")
         loaded = load_checkpoint(Path(each["checkpoint"]))
         assert loaded.settings["train_images"] == 108
         assert "11 of 108 training labels are random" in loaded.settings["notes"][-1]
         assert loaded.metrics["val_accuracy"] == each["val_accuracy"]
-        assert loaded.settings["joint_archs"] == ["resnet20", "mobilenetv2"]
+        assert loaded.settings["joint_archs"] == ["resnet8", "mobilenetv2"]
         assert (loaded.settings["method"], loaded.settings["loss_weight"]) == ("multi-ait", 1.0)
         assert loaded.history[-1]["val_accuracy"] == loaded.metrics["val_accuracy"]  # its own
     assert json_of(invoke("evaluate", tmp_path / "c-2.safetensors", "--data", f"folder:{folder}", "--json"))
@@ -34,15 +34,15 @@ def test_networks_are_trained_jointly(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_each_network_is_a_row_of_the_table(folder: Path, tmp_path: Path) -> None:
-    line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet20", "--arch", "resnet20"]
+    line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet8", "--arch", "resnet8"]
     done = invoke(*line, "--method", "dml", "--epochs", 1, "--out", tmp_path / "d.safetensors")
-    assert done.stdout.count("resnet20") == 2
+    assert done.stdout.count("resnet8") == 2
     assert (tmp_path / "d-2.safetensors").is_file()
 
 
 @pytest.mark.slow
 def test_a_tracked_training_writes_the_logs_of_its_file(folder: Path, tmp_path: Path) -> None:
-    line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet20", "--epochs", 2]
+    line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet8", "--epochs", 2]
     line += ["--batch-size", 60, "--optimizer", "adamw", "--schedule", "step", "--warmup", 0.1, "--clip-norm", 1]
     line += ["--weight-decay", 0.1, "--sampling", "balanced", "--log", f"csv:{tmp_path}", "--log", f"csv:{tmp_path}/b"]
     assert json_of(invoke(*line, "--out", tmp_path / "c.safetensors", "--json"))
@@ -58,7 +58,7 @@ def test_a_tracked_training_writes_the_logs_of_its_file(folder: Path, tmp_path: 
 
 @pytest.mark.slow
 def test_the_best_epoch_of_a_training_in_parts_is_kept_and_said(folder: Path, tmp_path: Path) -> None:
-    line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet20", "--epochs", 9, "--patience", 1]
+    line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet8", "--epochs", 9, "--patience", 1]
     done = invoke(*line, "--batch-size", 60, "--accumulate", 2, "--out", tmp_path / "c.safetensors", "--json")
     result, checkpoint = json_of(done), load_checkpoint(tmp_path / "c.safetensors")
     accuracies = [row["val_accuracy"] for row in checkpoint.history]
@@ -95,7 +95,7 @@ def test_bad_settings_are_told_before_anything_is_trained(
     (tmp_path / "file").write_text("")
     paths = {"FILE": tmp_path / "file", "OUT": tmp_path / "c.safetensors", "DATA": folder}
     words = [re.sub("FILE|OUT|DATA", lambda name: str(paths[name[0]]), str(word)) for word in options]
-    line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet20"]
+    line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet8"]
     done = invoke(*line, "--out", tmp_path / "c.safetensors", *words)
     assert done.exit_code in (1, 2)
     assert said in one_line(done)
@@ -104,7 +104,7 @@ def test_bad_settings_are_told_before_anything_is_trained(
 
 @pytest.mark.slow
 def test_a_recipe_fills_in_what_is_not_given(folder: Path, tmp_path: Path) -> None:
-    line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet20", "--method", "ait"]
+    line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet8", "--method", "ait"]
     line += ["--recipe", "ait-paper", "--epochs", 1, "--padding", "reflect", "--loss-ramp", 1]
     assert json_of(invoke(*line, "--out", tmp_path / "a.safetensors", "--json"))["val_accuracy"] >= 0
     settings = load_checkpoint(tmp_path / "a.safetensors").settings
@@ -129,7 +129,7 @@ def test_a_recipe_fills_in_what_is_not_given(folder: Path, tmp_path: Path) -> No
     ],
 )
 def test_what_a_method_cannot_take_is_told(folder: Path, tmp_path: Path, options: list[object], message: str) -> None:
-    line = ["train", "--data", f"folder:{folder}", "--arch", "resnet20", *options, "--out", tmp_path / "a.safetensors"]
+    line = ["train", "--data", f"folder:{folder}", "--arch", "resnet8", *options, "--out", tmp_path / "a.safetensors"]
     done = invoke(*line)
     assert done.exit_code == 2
     assert message in one_line(done)
@@ -137,7 +137,7 @@ def test_what_a_method_cannot_take_is_told(folder: Path, tmp_path: Path, options
 
 @pytest.mark.slow
 def test_robust_training_says_in_the_checkpoint_what_it_was(folder: Path, tmp_path: Path) -> None:
-    line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet20", "--robust", "mixed"]
+    line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet8", "--robust", "mixed"]
     line += ["--epochs", 1, "--loss-weight", 6, "--batch-size", 40]
     done = invoke(*line, "--out", tmp_path / "r.safetensors", "--json")
     assert json_of(done)["val_accuracy"] >= 0

@@ -179,7 +179,7 @@ def test_what_was_killed_goes_on_and_ends_as_what_was_not(colors: str, config: P
     for before, after in short.items():
         text = text.replace(before, after)
     config.write_text(text)
-    words = ["--data", colors, "--arch", "resnet20", "--config", config, "--json"]
+    words = ["--data", colors, "--arch", "resnet8", "--config", config, "--json"]
     undisturbed, out = tmp_path / "a" / "my.aw", tmp_path / "b" / "my.aw"
     whole = json_of(invoke("create", undisturbed, *words))
     kept = out.parent / ".my.aw.create"

@@ -42,7 +42,7 @@ def few(dataset: Dataset) -> Dataset:
 def arrows(few: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """A classifier that was trained without flips."""
     path = tmp_path_factory.mktemp("arrows") / "plain.safetensors"
-    train(["resnet20"], few, FIT, path, fabric=launch())
+    train(["resnet8"], few, FIT, path, fabric=launch())
     trained = load_checkpoint(path)
     strengths = {name: augmentation.paper for name, augmentation in AUGMENTATIONS.items()}
     return dataclasses.replace(trained, strengths=strengths)
@@ -119,10 +119,10 @@ def test_an_imported_classifier_is_told(arrows: Checkpoint, few: Dataset, tmp_pa
 @pytest.mark.parametrize("method", ["plain", "ait"])
 @pytest.mark.slow
 def test_training_does_not_flip(few: Dataset, tmp_path: Path, flipped: list[bool], method: Any) -> None:
-    train(["resnet20"], few, FIT, tmp_path / "a.safetensors", fabric=launch(), config=TrainConfig(method))
+    train(["resnet8"], few, FIT, tmp_path / "a.safetensors", fabric=launch(), config=TrainConfig(method))
     assert flipped == [False]
     unless_told = dataclasses.replace(FIT, hflip=None)
-    (trained,) = train(["resnet20"], few, unless_told, tmp_path / "b.safetensors", fabric=launch())
+    (trained,) = train(["resnet8"], few, unless_told, tmp_path / "b.safetensors", fabric=launch())
     assert flipped == [False, True]
     assert trained.hflip is True
 
@@ -130,7 +130,7 @@ def test_training_does_not_flip(few: Dataset, tmp_path: Path, flipped: list[bool
 @pytest.mark.slow
 def test_learning_an_augmentation_does_not_flip(few: Dataset, tmp_path: Path, flipped: list[bool]) -> None:
     settings = LearnAugmentationSettings(epochs=1, gan_epochs=1, classifier=FIT)
-    learned = learn_augmentation("resnet20", few, settings, tmp_path / "a.safetensors", fabric=launch())
+    learned = learn_augmentation("resnet8", few, settings, tmp_path / "a.safetensors", fabric=launch())
     assert flipped == [False, False, False]
     assert learned.settings["hflip"] is False
 

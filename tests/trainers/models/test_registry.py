@@ -13,11 +13,12 @@ from allweather.trainers.models.registry import build_model, load_pretrained
 
 # He et al. 2016, table 6; Zagoruyko and Komodakis 2016, table 4 (36.5 and 2.7 million)
 PARAMETERS = {
-    "resnet20": 269_722, "resnet32": 464_154, "resnet56": 853_018, "wrn28-10": 36_479_194, "wrn16-4": 2_748_890,
+    "resnet8": 75_290, "resnet20": 269_722, "resnet32": 464_154, "resnet56": 853_018, "wrn28-10": 36_479_194,
+    "wrn16-4": 2_748_890,
 }  # fmt: skip
 RELUS = {
-    "resnet20": 19, "resnet32": 31, "resnet56": 55, "resnet18": 17, "resnet50": 49, "vgg16": 15, "mobilenetv2": 35,
-    "wrn16-4": 13, "wrn28-10": 25,
+    "resnet8": 7, "resnet20": 19, "resnet32": 31, "resnet56": 55, "resnet18": 17, "resnet50": 49, "vgg16": 15,
+    "mobilenetv2": 35, "wrn16-4": 13, "wrn28-10": 25,
 }  # fmt: skip
 
 
@@ -53,7 +54,7 @@ def test_normalization_is_the_first_layer() -> None:
 
 
 def test_what_cannot_be_built_is_an_error() -> None:
-    with pytest.raises(UsageError, match=r"no architecture is called 'resnet21'.* There are: resnet20"):
+    with pytest.raises(UsageError, match=r"no architecture is called 'resnet21'.* There are: resnet8"):
         build_model("resnet21", 10, InputSpec(32, 32))
     with pytest.raises(UsageError, match="at least two classes; got 1"):
         build_model("resnet20", 1, InputSpec(32, 32))

@@ -177,7 +177,7 @@ def test_a_container_with_one_core_gets_one_thread(monkeypatch: pytest.MonkeyPat
 def test_a_killed_training_on_variants_resumes_to_the_same_weights(folder: Path, tmp_path: Path) -> None:
     def command(out: Path) -> list[str]:
         line = (
-            f"train --data folder:{folder} --size 32 --arch resnet20 --epochs 3 --batch-size 20 --out {out} "
+            f"train --data folder:{folder} --size 32 --arch resnet8 --epochs 3 --batch-size 20 --out {out} "
             "--method ait --variants rp,rpgc --augment trivial"
         )
         return [sys.executable, "-m", "allweather.cli", *line.split()]

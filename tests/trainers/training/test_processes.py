@@ -45,7 +45,7 @@ def test_two_processes_follow_the_loss_curve_of_one(folder: Path, tmp_path: Path
     assert np.allclose(ours["synced"], expected["normalized"], rtol=1e-4)
     assert not np.allclose(ours["normalized"], expected["normalized"], rtol=1e-3)
     # BatchNorm takes its statistics from each process's half of the batch otherwise, so these are only close
-    assert np.allclose(ours["resnet20"], expected["resnet20"], rtol=0.1, atol=0.02)
+    assert np.allclose(ours["resnet8"], expected["resnet8"], rtol=0.1, atol=0.02)
     for name in names:
         assert np.allclose(theirs[name], ours[name], rtol=1e-4), name
 

@@ -49,7 +49,7 @@ def main() -> None:
         "plain": (plain, sgd),
         "streamed": (plain, sgd),
         "accumulated": (plain, dataclasses.replace(sgd, accumulate=3)),
-        "resnet20": (lambda: build_model("resnet20", 3, SPEC), sgd),
+        "resnet8": (lambda: build_model("resnet8", 3, SPEC), sgd),
         "normalized": (normalized, sgd),
         "synced": (normalized, dataclasses.replace(sgd, sync_batchnorm=True)),
         "weighted": (plain, dataclasses.replace(sgd, class_weights="balanced", clip_norm=0.1)),
