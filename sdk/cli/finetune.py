@@ -98,6 +98,13 @@ def finetune(
             "strengths are searched first, unless the checkpoint has some."
         ),
     ] = 10.0,
+    max_clean_drop: Annotated[
+        float | None,
+        typer.Option(
+            help="Percentage points of accuracy on clean validation images that may be lost: as much of the weights "
+            "before finetuning is mixed in as that takes. The finetuned weights as they are if not given."
+        ),
+    ] = None,
     epochs: Epochs = 30,
     batch_size: BatchSize = 128,
     accumulate: Accumulate = 1,
@@ -150,6 +157,7 @@ def finetune(
     settings = FinetuneSettings(
         method=method, strategy=strategy, gamma=None if gamma == SEARCH else _parse_gamma(gamma), only=only,
         layers=_parse_layers(layers), augment=augment, strength_points=strength_points,
+        max_clean_drop=max_clean_drop,
         fit=FitSettings(
             epochs=epochs, batch_size=batch_size, accumulate=accumulate, patience=patience, lr=lr, optimizer=optimizer,
             schedule=schedule, warmup=warmup, clip_norm=clip_norm, weight_decay=weight_decay,
@@ -189,9 +197,13 @@ def finetune(
             loggers=run.loggers(log, out), watch=run.watch_epochs(description, epochs, _accuracies),
         )  # fmt: skip
         run.say_kept_epoch(done, epochs)
+        if max_clean_drop is not None:
+            run.say(_share_in_words(done.settings["finetuned_share"], max_clean_drop))
     facts = {"checkpoint": str(out), "method": method, "gamma": done.settings["gamma"], "data": shown(data)}
     facts["val_images"] = len(run.dataset.val)  # the accuracies below are of them
     values = {**facts, **done.metrics, "seconds": run.seconds, "strengths": done.strengths}
+    if max_clean_drop is not None:
+        values["finetuned_share"] = done.settings["finetuned_share"]
     if selection:
         values["judgement"] = selection.sentences()  # of the search for gamma
     run.print_result(values, as_json, "finetuned")
@@ -202,6 +214,21 @@ def _accuracies(report: EpochReport) -> str:
 
     average = epoch_metrics(report).get("average_accuracy")
     return f"clean {report.val_accuracy:.4f}" + (f"  average {average:.4f}" if average else "")
+
+
+def _share_in_words(share: float, max_clean_drop: float) -> str:
+    bound = f"{max_clean_drop:g} points of clean accuracy"
+    if share == 1:
+        return f"the finetuned weights lose at most {bound}, and are kept as they are"
+    if share == 0:
+        return (
+            f"each share of the finetuned weights loses more than {bound}: the weights are those before finetuning; "
+            "allow a larger --max-clean-drop, or finetune for more epochs"
+        )
+    return (
+        f"{100 * share:.0f} % of the finetuned weights and {100 - 100 * share:.0f} % of those before: with more of the "
+        f"finetuned ones, more than {bound} would be lost"
+    )
 
 
 def _parse_layers(text: str | None) -> tuple[str, ...]:

@@ -108,6 +108,10 @@ class Finetune(Fit):
     )
     layers: Texts = Field(default=(), description="Layers that method fma compares; all activations if empty.")
     strength_points: float = Field(default=10.0, description="Percentage points that each augmentation must cost.")
+    max_clean_drop: float | None = Field(
+        default=None,
+        description="Percentage points that clean images may lose; what finetuning costs if empty.",
+    )
     epochs: int | None = Field(
         default=None, description="Passes over the training images; if empty 4, and more where that is below 100 steps."
     )

@@ -119,7 +119,7 @@ def _foreign(config: CreateConfig, size: ImageSize | None, crop: Crop) -> InputS
 def _finetune(section: Finetune, seed: int) -> FinetuneSettings:
     return FinetuneSettings(
         section.method, section.strategy, gamma=section.gamma, layers=section.layers,
-        strength_points=section.strength_points, fit=_fit(section, seed),
+        strength_points=section.strength_points, max_clean_drop=section.max_clean_drop, fit=_fit(section, seed),
     )  # fmt: skip
 
 

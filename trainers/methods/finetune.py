@@ -30,6 +30,7 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods.output_paths import gamma_trials_path, resume_path, strengths_path
 from allweather.trainers.methods.pair_objective import DEFAULT_GAMMAS, PairObjective, loss_weights
 from allweather.trainers.methods.strength_search import DEFAULT_POINTS, with_strengths
+from allweather.trainers.methods.weight_mixing import MixedWeights, mix_within
 from allweather.trainers.models.activation_hooks import check_activations
 from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.models.registry import default_lr
@@ -42,6 +43,7 @@ from allweather.trainers.training.settings import FitSettings
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from lightning_fabric.loggers.logger import Logger
+    from torch import nn
 
 # Share of the usual learning rate, because finetuning adjusts trained weights and does not start from scratch.
 LR_FACTOR = 0.1
@@ -66,6 +68,9 @@ class FinetuneSettings:
         strength_points: Percentage points of accuracy that each augmentation must cost the classifier, above 0 and
             below 100. Only used for a checkpoint without augmentation strengths, for which they are searched first; 10
             as in the paper.
+        max_clean_drop: Percentage points of accuracy on clean validation images that may be lost, at least 0 and below
+            100; the finetuned weights are mixed with those of the start as far as that takes (`weight_mixing`). None
+            keeps the finetuned weights.
         fit: Settings of the training loop. 30 epochs as in the paper; the cosine schedule keeps the learning rate low
             at the end.
     """
@@ -77,6 +82,7 @@ class FinetuneSettings:
     layers: tuple[str, ...] = ()
     augment: str | None = None
     strength_points: float = DEFAULT_POINTS
+    max_clean_drop: float | None = None
     fit: FitSettings = dataclasses.field(default_factory=lambda: FitSettings(epochs=30, schedule="cosine"))
 
     def __post_init__(self) -> None:
@@ -105,6 +111,11 @@ class FinetuneSettings:
             )
         if not 0 < self.strength_points < 100:
             raise UsageError(f"strength points must be above 0 and below 100; got {self.strength_points:g}")
+        if self.max_clean_drop is not None and not 0 <= self.max_clean_drop < 100:
+            raise UsageError(
+                "max_clean_drop is in percentage points of clean accuracy, at least 0 and below 100; got "
+                f"{self.max_clean_drop:g}"
+            )
 
     @property
     def needs_strengths(self) -> bool:
@@ -182,6 +193,10 @@ def finetune(
         score=EpochReport.mean_accuracy,
     )  # fmt: skip
     kept = kept_report(history, settings.fit.patience, EpochReport.mean_accuracy)
+    metrics = epoch_metrics(kept)
+    if settings.max_clean_drop is not None:
+        mixed, metrics = _mixed(start, averaged, dataset, settings.max_clean_drop, objective, fabric)
+        averaged, saved_settings["finetuned_share"] = mixed.model, mixed.share
     saved_settings |= {"kept_epoch": kept.epoch} if settings.fit.patience else {}
     saved_settings["hflip"] = dataset.hflip if settings.fit.hflip is None else settings.fit.hflip
     saved_settings |= {"inventory": dataset.inventory.as_dict()} if dataset.inventory else {}
@@ -191,7 +206,7 @@ def finetune(
         data=dataset.name,
         seed=settings.fit.seed,
         settings=saved_settings | ({"strength_points": settings.strength_points} if searched else {}),
-        metrics=epoch_metrics(kept),
+        metrics=metrics,
         history=tuple(row.row() for row in history),
         predictor=None,
         policies=(),
@@ -202,6 +217,23 @@ def finetune(
         for path in (resume, strengths_path(out), gamma_trials_path(out)):
             path.unlink(missing_ok=True)
     return checkpoint
+
+
+def _mixed(
+    start: Checkpoint,
+    finetuned: nn.Module,
+    dataset: Dataset,
+    max_clean_drop: float,
+    objective: PairObjective,
+    fabric: Fabric,
+) -> tuple[MixedWeights, dict[str, float]]:
+    """Mixes the weights with those of the start; returns them and their metrics, as `epoch_metrics` names them."""
+    val = dataset.val.readable().to(fabric.device)
+    mixed = mix_within(
+        start.classifier().to(fabric.device), finetuned.to(fabric.device), val, max_clean_drop / 100, fabric
+    )
+    accuracy = objective.accuracy(mixed.model, val, fabric)
+    return mixed, _metrics(accuracy, objective.val_metrics(mixed.model, val, fabric))
 
 
 def build_objective(start: Checkpoint, settings: FinetuneSettings, dataset: Dataset) -> PairObjective:
@@ -233,14 +265,20 @@ def epoch_metrics(report: EpochReport) -> dict[str, float]:
         "val_accuracy" on clean images; with augmentation strengths also the accuracy under each augmentation and
         combination, and "average_accuracy" over all ten rows of table 3 (Kapoor et al.), the clean one included.
     """
-    metrics = {"val_accuracy": report.val_accuracy, **report.val_metrics}
-    return {**metrics, "average_accuracy": report.mean_accuracy()} if report.val_metrics else metrics
+    return _metrics(report.val_accuracy, report.val_metrics)
+
+
+def _metrics(val_accuracy: float, augmented: Mapping[str, float]) -> dict[str, float]:
+    metrics = {"val_accuracy": val_accuracy, **augmented}
+    average = sum(metrics.values()) / len(metrics)
+    return {**metrics, "average_accuracy": average} if augmented else metrics
 
 
 def checkpoint_settings(settings: FinetuneSettings, lr: float, start: Checkpoint) -> dict[str, Any]:
     """Returns all settings as plain values, with defaults filled in, and a digest of the initial classifier."""
     return {
         **fill_defaults(settings.fit, start.classifier()).as_dict(),
+        **({} if settings.max_clean_drop is None else {"max_clean_drop": settings.max_clean_drop}),
         "lr": lr,
         "method": settings.method,
         "gamma": None if settings.method == "at" else settings.gamma_or_default(),

@@ -55,8 +55,11 @@ def test_models_are_compared_on_augmented_images(
 @pytest.mark.slow
 def test_strengths_that_there_are_are_not_searched_again(finetuned: Path, folder: Path, tmp_path: Path) -> None:
     line = ["finetune", finetuned, "--method", "st", "--data", f"folder:{folder}", "--epochs", 1, "--batch-size", 20]
-    again = json_of(invoke(*line, "--out", tmp_path / "again.safetensors", "--json"))
+    done = invoke(*line, "--max-clean-drop", 99, "--out", tmp_path / "again.safetensors", "--json")
+    again = json_of(done)
     assert again["strengths"] == load_checkpoint(finetuned).strengths
+    assert again["finetuned_share"] == 1
+    assert "lose at most 99 points of clean accuracy, and are kept as they are" in one_line(done)
     refused = invoke(*line, "--strength-points", 5, "--out", tmp_path / "x.safetensors")
     assert refused.exit_code == 2
     assert "has augmentation strengths already; leave out --strength-points" in one_line(refused)
@@ -72,6 +75,7 @@ def test_strengths_that_there_are_are_not_searched_again(finetuned: Path, folder
             "above 0 ... 100; got 0",
         ),
         ("finetune {plain} --data {data} --method st --strength-points 99 --out {out}", 1, "99 points"),
+        ("finetune {plain} --data {data} --method st --max-clean-drop 100 --out {out}", 2, "at least 0 ... got 100"),
         ("finetune {plain} --data signs --method st --out {out}", 2, "3 classes (blue, green, red, ...)"),
         ("finetune {plain} --data {data} --method st --gamma much --out {out}", 2, "--gamma ... or search ... much"),
         ("finetune {plain} --data {data} --method st --gamma -1 --out {out}", 2, "gamma ... at least 0; got -1"),

@@ -124,6 +124,8 @@ def test_augmentations_of_torchvision_need_no_strengths(
         ({"method": "st", "strategy": "ia", "only": "fog"}, "no augmentation is called 'fog'"),
         ({"method": "st", "strength_points": 0.0}, "strength points .* above 0 and below 100; got 0"),
         ({"method": "st", "strength_points": 100.0}, "strength points .* got 100"),
+        ({"method": "st", "max_clean_drop": -0.5}, "max_clean_drop .* at least 0 and below 100; got -0.5"),
+        ({"method": "st", "max_clean_drop": float("nan")}, "max_clean_drop .*; got nan"),
     ],
 )
 def test_invalid_settings(settings: dict[str, object], message: str) -> None:

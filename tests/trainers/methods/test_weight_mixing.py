@@ -1,0 +1,80 @@
+"""Finetuned weights are mixed with those before as far as clean images want it, and no further."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from allweather.trainers.augmentations.photometric import AUGMENTATIONS
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.inference.forward import count_correct
+from allweather.trainers.methods.finetune import FinetuneSettings, finetune
+from allweather.trainers.methods.weight_mixing import STEPS, mix_weights, mix_within
+from allweather.trainers.models.classifier import Classifier
+from allweather.trainers.models.registry import build_model
+from allweather.trainers.training.launch import launch
+from allweather.trainers.training.settings import FitSettings
+
+PAPER = {name: augmentation.paper for name, augmentation in AUGMENTATIONS.items()}
+
+
+def another(checkpoint: Checkpoint) -> Classifier:
+    """A classifier of the same architecture that has learned nothing."""
+    torch.manual_seed(7)
+    return build_model(checkpoint.arch, len(checkpoint.classes), checkpoint.input).eval()
+
+
+@pytest.mark.slow
+def test_weights_and_statistics_are_on_the_line_between_both(checkpoint: Checkpoint) -> None:
+    start, end = checkpoint.classifier(), another(checkpoint)
+    before, after = start.state_dict(), end.state_dict()
+    for share in (0.0, 0.25, 1.0):
+        mixed = mix_weights(start, end, share).state_dict()
+        for name, value in mixed.items():
+            if value.is_floating_point():
+                expected = (1 - share) * before[name] + share * after[name]
+                assert torch.allclose(value, expected, atol=1e-6), name
+            else:
+                assert torch.equal(value, after[name]), name
+    assert all(torch.equal(value, before[name]) for name, value in start.state_dict().items())
+    assert all(torch.equal(value, after[name]) for name, value in end.state_dict().items())
+
+
+@pytest.mark.slow
+def test_the_share_is_the_largest_that_loses_little_enough(checkpoint: Checkpoint, dataset: Dataset) -> None:
+    start, end, fabric = checkpoint.classifier(), another(checkpoint), launch()
+    correct = [count_correct(mix_weights(start, end, step / STEPS), dataset.val, fabric) for step in range(STEPS + 1)]
+    assert correct[-1] < 0.7 * correct[0], "the other network must be worse for the test to mean anything"
+    for max_drop in (0.0, 0.1, 0.5, 0.99):
+        mixed = mix_within(start, end, dataset.val, max_drop, fabric)
+        allowed = [step for step, count in enumerate(correct) if count >= correct[0] - max_drop * len(dataset.val)]
+        assert mixed.share == max(allowed) / STEPS
+        assert count_correct(mixed.model, dataset.val, fabric) == correct[max(allowed)]
+    assert mix_within(end, start, dataset.val, 0.0, fabric).share == 1.0
+
+
+@pytest.mark.slow
+def test_a_finetuning_that_harms_clean_images_is_mixed(
+    checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path
+) -> None:
+    known, dataset = dataclasses.replace(checkpoint, strengths=PAPER), dataset.with_label_noise(1.0, seed=1)
+    harmful = FitSettings(epochs=4, batch_size=24, lr=0.2, ema=0.0, seed=3)
+    free = finetune(known, dataset, FinetuneSettings("at", fit=harmful), tmp_path / "free.safetensors", fabric=launch())
+    settings = FinetuneSettings("at", max_clean_drop=10.0, fit=harmful)
+    bound = finetune(known, dataset, settings, tmp_path / "bound.safetensors", fabric=launch())
+    before = count_correct(known.classifier(), dataset.val, launch()) / len(dataset.val)
+    assert free.metrics["val_accuracy"] < before - 0.1
+    assert bound.metrics["val_accuracy"] >= before - 0.1
+    assert 0 <= bound.settings["finetuned_share"] < 1
+    assert bound.settings["max_clean_drop"] == 10.0
+    assert count_correct(bound.classifier(), dataset.val, launch()) / len(dataset.val) == bound.metrics["val_accuracy"]
+    accuracies = [
+        bound.metrics["val_accuracy"],
+        *(value for name, value in bound.metrics.items() if "accuracy" not in name),
+    ]
+    assert bound.metrics["average_accuracy"] == pytest.approx(sum(accuracies) / len(accuracies))
+    assert "finetuned_share" not in free.settings
