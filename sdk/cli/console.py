@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from allweather.cli import EXIT_INTERRUPTED
+from allweather.cli.minute_lines import MinuteLines
 from allweather.optional_dependencies import explain_missing
 from allweather.runtimes.errors import AllweatherError, OutputError, StalledError, UsageError
 from allweather.runtimes.redaction import redacted_addresses
@@ -199,19 +200,34 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
 
 
 @contextmanager
-def progress_bar(description: str, total: int | None = None) -> Iterator[Update]:
-    """Shows a progress bar on stderr while open, where stderr is a terminal; yields the function that moves it."""
+def progress_bar(description: str, total: int | None = None, *, lines: bool = True) -> Iterator[Update]:
+    """Shows a progress bar on stderr while open; yields the function that moves it.
+
+    Where stderr is no terminal, a line a minute tells how far it is.
+
+    Args:
+        description: Text beside the bar.
+        total: Number of steps; None if it is not known yet.
+        lines: Whether these lines are printed.
+    """
+    if not err.is_terminal:
+        yield MinuteLines(say) if lines else _ignore_progress
+        return
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
+    with Progress(*columns, console=err, transient=True) as bars:
         task = bars.add_task(printable(description), total=total)
 
         def update(done: int, description: str, total: int | None = None) -> None:
             bars.update(task, completed=done, description=printable(description), total=total)
 
         yield update
+
+
+def _ignore_progress(done: int, description: str, total: int | None = None) -> None:
+    """Does nothing: the update of a progress bar that nobody sees."""
 
 
 class _LineHandler(logging.Handler):

@@ -196,7 +196,7 @@ def run(
     to_stdout = any(camera.outputs.jsonl == Path(STDOUT) for camera in site.cameras)
     if to_stdout and as_json:
         raise UsageError("--json and --jsonl - both write to stdout; leave one of them out")
-    with progress_bar("run", limit) as update:
+    with progress_bar("run", limit, lines=False) as update:  # it may run for months
         report = run_site(
             site,
             limit=limit,

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from allweather.cli.console import err, say
+from allweather.cli.minute_lines import MinuteLines
 from allweather.journey import Stage, pace, seconds_left
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+SHARE_STEPS = 1000  # in which lines count what is done of a stage
 MARKS = {"waiting": "", "running": "...", "done": "done", "kept": "kept"}
 
 
@@ -42,14 +44,17 @@ def _table(stages: Sequence[Stage]) -> Table:
 
 
 class _StageLines:
-    """Prints a line when a stage has begun, and one when it ends."""
+    """Prints a line when a stage has begun, one a minute while it runs, and one when it ends."""
 
     def __init__(self) -> None:
         self._printed: set[tuple[str, str]] = set()
         self._begun: set[str] = set()
+        self._minute_lines = MinuteLines(say)
 
     def __call__(self, stages: Sequence[Stage]) -> None:
         for stage in stages:
+            if stage.state == "running":
+                self._minute_lines(round(SHARE_STEPS * stage.share), stage.name, SHARE_STEPS)
             if stage.state == "waiting" or (stage.name, stage.state) in self._printed:
                 continue
             if stage.state == "running":
