@@ -61,6 +61,8 @@ def bench(
     if frames < 1:
         raise UsageError(f"--frames is a number of decisions, at least 1; got {frames}")
     views_per_frame = _parse_views(max_views)
+    if out:
+        from allweather.reports.benchmark import write_benchmark_report  # before the work, as matplotlib may be missing
     if threads is not None and threads > (cores := usable_cores()):
         raise UsageError(f"--threads is at most the number of cores that may be used here, {cores}; got {threads}")
     with progress_bar("bench") as update:
@@ -69,8 +71,6 @@ def bench(
             threads=threads, watch=lambda done, total, name: update(done, f"bench: {name}", total),
         )  # fmt: skip
     if out:
-        from allweather.reports.benchmark import write_benchmark_report
-
         write_benchmark_report(benchmark, out, origin_of(context))
     if as_json:
         print_result(to_json(benchmark), True, "bench")

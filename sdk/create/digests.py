@@ -13,6 +13,7 @@ from allweather.runtimes.errors import UsageError, first_line
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.models.classifier import weights_digest
+from allweather.trainers.models.own_code import code_digest
 
 BATCH = 256  # images that are hashed at a time, as those of a large data set lie in a file
 
@@ -32,9 +33,9 @@ def data_digest(dataset: Dataset) -> str:
 
 
 def network_digest(network: Checkpoint) -> str:
-    """Returns a hash of a network of the user's own: its layers, and the weights that it starts from."""
+    """Returns a hash of a network of the user's own: its layers, their code, and the weights that it starts from."""
     model = network.classifier()
-    return hashlib.sha256(f"{model} {weights_digest(model)}".encode()).hexdigest()
+    return hashlib.sha256(f"{model} {code_digest(model)} {weights_digest(model)}".encode()).hexdigest()
 
 
 def foreign_digest(path: Path) -> str:

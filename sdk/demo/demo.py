@@ -64,6 +64,8 @@ def run_demo(
     Raises:
         AllweatherError: The committed models are not there, or `out` cannot be written to, or holds files of others.
     """
+    from allweather.demo.report import write_demo_report  # before the work, as matplotlib may be missing
+
     out = as_path(out)
     claim_folder(out)
     journey = Journey(DRIVE_STAGES if quick else {**TRAINING_STAGES, **DRIVE_STAGES}, watch)
@@ -81,8 +83,6 @@ def run_demo(
             drive = run_drive(systems, out, settings.frames, settings.seed, run.update)
             run.result(f"{drive.loop.late} of {drive.loop.frames} decisions late")
         policy, run_in = systems[FULL].policy.name, systems[FULL].precision
-    from allweather.demo.report import write_demo_report  # matplotlib is only needed here
-
     with journey.stage("write the report") as run:
         summary = _summary(drive, policy, run_in, quick, journey.stages[:-1])
         write_demo_report(out, Bundle.open(plain), Bundle.open(robust), drive, summary, origin)

@@ -32,6 +32,7 @@ from allweather.trainers.data.streamed.reading import AS_IT_FITS, Reading
 from allweather.trainers.inference.forward import logits
 from allweather.trainers.models.activation_hooks import capture_layer
 from allweather.trainers.models.classifier import weights_digest
+from allweather.trainers.models.own_code import code_digest
 
 BATCH_SIZE = 500  # images that evaluations generate or read, and run, at a time; random draws are made batch by batch
 
@@ -160,7 +161,7 @@ def _opened(trained: Checkpoint, path: Path, fingerprint: str) -> EvaluatedModel
         classes=trained.classes,
         input=trained.input,
         logits=infer,
-        fingerprint=fingerprint or weights_digest(model),
+        fingerprint=(fingerprint or weights_digest(model)) + code_digest(model),
         history=trained.history,
         strengths=trained.strengths,
         predict_losses=_loss_prediction(trained.predictor, device) if trained.predictor else None,

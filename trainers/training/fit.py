@@ -19,6 +19,7 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.epoch_plan import EpochPlan, plan_epoch
 from allweather.trainers.inference.forward import all_reduced
 from allweather.trainers.models.classifier import weights_digest
+from allweather.trainers.models.own_code import code_digest
 from allweather.trainers.models.ema import MovingAverage
 from allweather.trainers.models.own_model import check_trainable
 from allweather.trainers.models.synced_batch_norm import synced_batch_norm
@@ -232,6 +233,7 @@ class _Run:
             "objective": dict(self.objective.resume_key),
             "data": [dataset.name, len(dataset.train), dataset.fingerprint()],
             "start": weights_digest(self.plain),
+            **({"code": code} if (code := code_digest(self.plain)) else {}),
             "processes": self.fabric.world_size,
             "precision": str(self.fabric._precision.precision),
         }

@@ -58,7 +58,7 @@ class ResumeFile:
             raise TrainingError(f"{error}; delete it to start over") from error
         if header is None or header.get("resume_key") != self.key:
             raise TrainingError(
-                f"{self.path} holds an unfinished run with other settings, data or processes; "
+                f"{self.path} holds an unfinished run with another network, or other settings, data or processes; "
                 "finish that run with the same ones, or delete the file to start over"
             )
         return tensors, header

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import invoke, json_of, one_line
 
 from allweather.runtimes.bundle.manifest import Manifest
 
+SIGNS = Path(__file__).parents[3] / "samples" / "bundles" / "signs-plain"
 STAGES = {"capture", "prepare", "rank", "plan", "views", "infer", "aggregate", "detect", "sink"}
 
 
@@ -35,3 +38,20 @@ def test_a_page_a_plot_and_all_figures_are_written(exported: tuple[Path, Manifes
     assert table.exit_code == 0
     assert max(len(line) for line in table.stdout.splitlines()) <= 90  # more digits where the machine is busy
     assert "onnx fp32 k=3" in table.stdout
+
+
+@pytest.mark.parametrize("line", [["bench", SIGNS, "--frames", 5], ["demo", "--quick"]])
+def test_without_the_library_of_the_plots_nothing_is_measured_in_vain(
+    line: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("a report that cannot be made was measured for")
+
+    monkeypatch.setattr("allweather.benchmark.run_benchmark", measured)
+    monkeypatch.setattr("allweather.demo.demo.run_drive", measured)
+    for name in [each for each in sys.modules if each.startswith(("allweather.reports", "allweather.demo.report"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = invoke(*line, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "this needs matplotlib" in one_line(result)

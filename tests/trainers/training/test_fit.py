@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,17 @@ def test_clipping_shortens_a_step_to_the_norm(dataset: Dataset) -> None:
     free = step_length(None)
     assert step_length(free / 0.1 / 4) == pytest.approx(free / 4, rel=1e-3)
     assert step_length(free / 0.1 * 4) == pytest.approx(free, rel=1e-6)
+
+
+def test_a_network_whose_code_was_edited_is_no_other_runs(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resume = tmp_path / "run.resume"
+    fit(small_model(), dataset, SETTINGS, 0.05, fabric=launch(), resume=resume)
+    loop = import_module("allweather.trainers.training.fit")
+    monkeypatch.setattr(loop, "code_digest", lambda network: "edited", raising=False)
+    with pytest.raises(TrainingError, match="another network, or other settings"):
+        fit(small_model(), dataset, SETTINGS, 0.05, fabric=launch(), resume=resume)
 
 
 def test_a_resume_file_of_another_run_is_refused(dataset: Dataset, tmp_path: Path) -> None:
