@@ -110,10 +110,10 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
 
     Args:
         kind: The kind of thing that the name should stand for, such as "view".
-        name: The unknown name.
+        name: The unknown name; what a caller gives may be no text.
         known: All names that exist.
     """
-    known, name = list(known), printable(name[:MAX_NAME_CHARACTERS])
+    known, name = list(known), printable(str(name)[:MAX_NAME_CHARACTERS])
     longer = [each for each in known if name and each.lower().startswith(name.lower())]
     similar = difflib.get_close_matches(name, known, 1, 0.5) or longer
     suggestion = f"; did you mean {similar[0]}?" if similar else "."

@@ -182,10 +182,12 @@ def bootstrap_intervals(
         (lower ends, upper ends), each float64 [m], 0..1.
 
     Raises:
-        UsageError: The arrays are of another shape or type.
+        UsageError: The arrays are of another shape or type, or there are no images.
     """
     check_floats("weights", weights, "m, cells")
     check_bools("incorrect predictions", incorrect, (weights.shape[1], -1))
+    if not incorrect.size:
+        raise UsageError("an interval needs images; incorrect predictions have none")
     errors_of_images = (weights.astype(np.float32) @ incorrect.astype(np.float32)).T
     quantiles = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     low, high = np.quantile(resampled_means(errors_of_images), quantiles, axis=0)

@@ -99,7 +99,8 @@ def evaluate_corrupted(
         AllweatherError: As in `evaluate`.
     """
     corrupted = as_path(corrupted)
-    if isinstance(corruptions, str) or not isinstance(corruptions, Sequence):
+    is_list = isinstance(corruptions, Sequence) and not isinstance(corruptions, str)
+    if not is_list or not all(isinstance(name, str) for name in corruptions):
         raise UsageError(f'corruptions are a list of names, such as ["fog"]; got {corruptions!r:.40}')
     if not (baseline is None or isinstance(baseline, Baseline)):
         baseline = read_baseline(str(as_path(baseline)))

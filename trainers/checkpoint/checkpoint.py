@@ -93,6 +93,8 @@ class Checkpoint:
             DataError: The class names are no different texts.
             CheckpointError: A weight is NaN or infinite.
         """
+        cure = "of a file of weights, checkpoint_from_state_dict makes one"
+        check_instance("the network", module, nn.Module, cure)
         if isinstance(classes, str) or not isinstance(classes, Iterable):
             raise DataError(f"classes are a list of names, in the order of the logits; got {classes!r:.40}")
         classes = tuple(classes)

@@ -144,7 +144,7 @@ class Dataset:
         """How many different labels there can be."""
         return len(self.classes)
 
-    def with_classes(self, classes: tuple[str, ...]) -> Dataset:
+    def with_classes(self, classes: Sequence[str]) -> Dataset:
         """Returns the data set with its labels in the order of a classifier's classes, which are matched by name.
 
         Args:
@@ -152,7 +152,11 @@ class Dataset:
 
         Raises:
             UsageError: The data set has other classes; the message names those that only one of them has.
+            DataError: The class names are no different texts.
         """
+        classes = tuple(classes) if isinstance(classes, list) else classes
+        check_class_names(classes)
+        assert isinstance(classes, tuple)
         if classes == self.classes:
             return self
         order = torch.tensor(class_order(self.name, self.classes, classes))
@@ -194,9 +198,9 @@ class Dataset:
         Raises:
             UsageError: The number is no whole number or below 1, or the seed out of range.
         """
-        if not isinstance(count, int) or count < 1:
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise UsageError(f"the number of test images is at least 1; got {count!r:.40}")
-        if not isinstance(seed, int) or not 0 <= seed < 2**31:
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
             raise UsageError(f"seed is a whole number from 0 to 2^31 - 1; got {seed!r:.40}")
         if count >= len(self.test):
             return dataclasses.replace(self, test=self.test.readable())

@@ -47,7 +47,12 @@ REFUSED: list[tuple[Callable[..., Any], list[Any], int, list[Any]]] = [
         [CONFIDENCE * 100, -CONFIDENCE, CONFIDENCE[:3], [0.5], None],
     ),
     (evaluation.reliability_bins, [CONFIDENCE, CORRECT], 1, [CORRECT.astype(int), CORRECT[:, None], CORRECT[:5], None]),
-    (evaluation.bootstrap_intervals, [CORRECT[None], np.ones((1, 1))], 0, [CORRECT, CORRECT[None] * 1, None]),
+    (
+        evaluation.bootstrap_intervals,
+        [CORRECT[None], np.ones((1, 1))],
+        0,
+        [CORRECT, CORRECT[None] * 1, CORRECT[None, :0], None],
+    ),
     (evaluation.bootstrap_intervals, [CORRECT[None], np.ones((1, 1))], 1, [np.ones((1, 2)), np.ones(1), 1.0]),
     (evaluation.mean_error, [{"fog": 0.2}], 0, [{}, [0.2], None, *({"fog": wrong} for wrong in WRONG)]),
     (evaluation.calibration_error, [((2, 0.5, 0.5),)], 0, [None, "abc", ((1, 2),), *(((w, 0.5, 1.0),) for w in WRONG)]),

@@ -130,6 +130,9 @@ def test_other_arguments_of_another_type_are_told(small: Checkpoint, dataset: Da
         evaluation.evaluate_policies(small, dataset, wrong)
     with pytest.raises(UsageError, match="fabric is a Fabric; got int"):
         evaluation.evaluate_corrupted(small, dataset, fabric=wrong)
+    for corruptions in ([5], [None], [["fog"]], [b"fog"], b"fog"):
+        with pytest.raises(UsageError, match="corruptions are a list of names"):
+            evaluation.evaluate_corrupted(small, dataset, corruptions=corruptions)  # type: ignore[arg-type]
     for call in (evaluation.evaluate_corrupted, evaluation.evaluate_augmented, evaluation.evaluate_shifted):
         with pytest.raises(UsageError, match="watch is a function; got int"):
             call(small, dataset, watch=wrong)

@@ -121,3 +121,9 @@ def test_a_state_that_is_no_tensor_is_told() -> None:
     network = Counting(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
     with pytest.raises(UsageError, match="holds dict _extra_state, and a checkpoint holds tensors alone"):
         Checkpoint.of(network, ("a", "b"), 16)
+
+
+@pytest.mark.parametrize("wrong", [{}, None, "classifier.pth", nn.Linear])
+def test_what_is_no_network_is_told(wrong: object) -> None:
+    with pytest.raises(UsageError, match=r"the network is a Module; got .* checkpoint_from_state_dict"):
+        Checkpoint.of(wrong, ("a", "b"), 32)  # type: ignore[arg-type]

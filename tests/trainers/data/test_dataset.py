@@ -132,3 +132,16 @@ def test_fewer_and_more_classes_are_named(dataset: Dataset) -> None:
     }.items():
         with pytest.raises(UsageError, match=words):
             dataset.with_classes(classes)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, "red", b"red", {"red": 0}, np.array(["red"]), (1, 2), ("red", "red")])
+def test_classes_of_another_type_are_told(dataset: Dataset, wrong: Any) -> None:
+    with pytest.raises(DataError, match="are a tuple of texts|a name of its own"):
+        dataset.with_classes(wrong)
+    assert dataset.with_classes(["red", "blue", "green"]).classes == ("red", "blue", "green")
+
+
+def test_a_truth_value_is_no_seed_and_no_number_of_images(dataset: Dataset) -> None:
+    for count, seed in ((True, 0), (2, True)):
+        with pytest.raises(UsageError):
+            dataset.with_test_images(count, seed)

@@ -94,3 +94,7 @@ def test_values_out_of_range_are_refused_by_name(name: str, value: object) -> No
 def test_unknown_names_are_refused_where_the_settings_are_made(make: Callable[[], object], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         make()
+
+
+def test_the_images_of_a_loss_predictor_are_never_shifted() -> None:
+    assert PredictorSettings(fit=FitSettings(epochs=3)).fit == FitSettings(epochs=3, shift=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
 from allweather.runtimes.errors import UsageError, unknown_name
@@ -26,8 +27,8 @@ class PredictorSettings:
         held_back: Whether the predictor learns on the val split, which its classifier has not learned from, rather than
             on the training images; None for where it has 1000 images or more. See `predictor_images`.
         exclude_family: Corruption family that is left out of the training; None uses all 15 common corruptions.
-        fit: Settings of the training loop. Images are not shifted, because the classifier's losses are those of the
-            unshifted image.
+        fit: Settings of the training loop. Images are never shifted, because the classifier's losses are those of the
+            unshifted image: its `shift` is set to 0.
     """
 
     kind: str = "tiny"
@@ -45,6 +46,7 @@ class PredictorSettings:
             UsageError: A name is unknown, or the views cannot be those of a predictor.
         """
         check_types(self)
+        object.__setattr__(self, "fit", dataclasses.replace(self.fit, shift=0))
         if self.kind not in PREDICTORS:
             raise unknown_name("loss predictor network", self.kind, PREDICTORS)
         if self.loss not in RANK_LOSSES:
