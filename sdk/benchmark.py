@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.bundle.bundle import Bundle, ReplacedError
 from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.cameras.open import camera_from, open_camera
 from allweather.runtimes.engines.open import open_engine
@@ -118,6 +118,7 @@ def run_benchmark(
 
     Raises:
         BundleError: The bundle cannot be read.
+        ReplacedError: It was replaced by another one meanwhile.
         CameraError: The source gives no frames.
         EngineError: No model of the bundle has this engine and precision, or none runs on this device.
         UsageError: The source is a camera or stream.
@@ -143,7 +144,9 @@ def run_benchmark(
     source_name, runs = redacted(source) if source else f"random images of {WIDTH} x {HEIGHT} pixels", []
     for index, (engine_name, model_precision, count, policy) in enumerate(plans):
         watch(index, len(plans), f"{engine_name} {model_precision}, {policy}")
+        _check_not_replaced(bundle)
         with load(path, engine=engine_name, precision=model_precision, policy=policy, threads=threads) as perceiver:
+            _check_not_replaced(bundle)
             with _open_source(source) as camera:
                 run(camera, perceiver, [], limit=WARM_UP_DECISIONS)
             with _open_source(source) as camera:
@@ -154,6 +157,16 @@ def run_benchmark(
     watch(len(plans), len(plans), "done")
     decided = min(run.report.decided for run in runs)
     return Benchmark(str(path), decided, source_name, this_device().line(), threads, power_mode(), tuple(runs))
+
+
+def _check_not_replaced(bundle: Bundle) -> None:
+    """Checks that the bundle of the first run is still there, as all rows are of one bundle.
+
+    Raises:
+        ReplacedError: There is another one at its path.
+    """
+    if Bundle.open(bundle.path).manifest != bundle.manifest:
+        raise ReplacedError(f"{bundle.path} was replaced meanwhile, and all rows are of one bundle; start again")
 
 
 def _policies(bundle: Bundle, num_views: Sequence[int]) -> list[tuple[int, str]]:

@@ -123,6 +123,7 @@ def train_predictor(
         _add_trained(model, use, out, own_model, as_json)
         return
     from allweather.exporters.addition import add_to_bundle
+    from allweather.runtimes.bundle.bundle import Bundle
     from allweather.runtimes.bundle.output_path import check_outside_bundles
     from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
     from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
@@ -159,9 +160,9 @@ def train_predictor(
         )
         watchers = run.watch_steps("view losses"), run.watch_epochs(f"predictor {kind}", epochs, _metrics)
         predictor = _train(opened, start, run, settings, out, keep, run.loggers(log, out), watchers)
-        if run.is_main and start is None:
+        if run.is_main and isinstance(opened.source, Bundle):
             run.show("compiling the predictor")
-            add_to_bundle(model, predictor, None, run.dataset, out, watch=run.show)
+            add_to_bundle(opened.source, predictor, None, run.dataset, out, watch=run.show)
             resume_path(out).unlink(missing_ok=True)
     if run.is_main and view_losses is None:
         shutil.rmtree(keep, ignore_errors=True)

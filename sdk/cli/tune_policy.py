@@ -21,6 +21,7 @@ from allweather.runtimes.errors import UsageError
 if TYPE_CHECKING:
     from allweather.runtimes.tta.confidence_model import Acceptance
     from allweather.runtimes.tta.policy import Policy
+    from allweather.trainers.inference.open_model import EvaluatedModel
     from allweather.trainers.policies.comparison import PolicyComparison
     from allweather.trainers.policies.selection import PolicyGain
     from allweather.trainers.policies.tuning import TunedPolicy
@@ -107,7 +108,7 @@ def tune_policy(
         if given and risk is None:
             unused = ("max_views", "copies", "stream", "workers", "seed")
             check_not_given(context, unused, f"{given.name} is stored as it is")
-            before = _store(model, out, (given,), own_model, replace=False)
+            before = _store(opened, out, (given,), replace=False)
             _say_replaced(before, given.name)
             facts = {kind_of(model): str(out), "policy": given.name, "views": list(given.views)}
             print_result(facts, as_json, "stored")
@@ -129,9 +130,9 @@ def tune_policy(
                 hflip=hflip, max_views=max_views, copy_settings=CopySettings(copies=copies, seed=seed), target=target,
                 is_given=given is not None, watch=watch,
             )  # fmt: skip
-    for note in dataset.notes:
-        say(note)
-    before = _store(model, out, comparison.policies, own_model, replace=True)
+        for note in dataset.notes:
+            say(note)
+        before = _store(opened, out, comparison.policies, replace=True)
     if not as_json and len(comparison.results) > 1:
         print_table(_rows(comparison.results, max_views))
     val_images = len(dataset.val) if len(images) < len(dataset.val) else None
@@ -145,7 +146,7 @@ def tune_policy(
     print_result({kind_of(model): str(out), **values, **earlier, "inventory": dataset.inventory}, as_json, "tuned")
 
 
-def _store(model: Path, out: Path, policies: tuple[Policy, ...], own_model: str | None, *, replace: bool) -> list[str]:
+def _store(opened: EvaluatedModel, out: Path, policies: tuple[Policy, ...], *, replace: bool) -> list[str]:
     """Writes the model with policies: with these alone, or with the first of them before those that it has.
 
     Returns:
@@ -153,18 +154,16 @@ def _store(model: Path, out: Path, policies: tuple[Policy, ...], own_model: str 
     """
     from allweather.exporters.addition import add_to_bundle
     from allweather.runtimes.bundle.bundle import Bundle
-    from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint, save_checkpoint
+    from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
     from allweather.trainers.policies.tuning import put_first
 
-    if kind_of(model) == "checkpoint":
-        start = load_checkpoint(model, own_model)
-        stored = policies if replace else put_first(start.policies, policies[0])
-        save_checkpoint(out, dataclasses.replace(start, policies=stored))
-        return [each.name for each in start.policies]
-    bundle = Bundle.open(model)
-    stored = policies if replace else put_first(bundle.manifest.policies, policies[0])
-    add_to_bundle(bundle, None, stored, None, out)
-    return [each.name for each in bundle.manifest.policies]
+    stored = policies if replace else put_first(opened.policies, policies[0])
+    if isinstance(opened.source, Bundle):
+        add_to_bundle(opened.source, None, stored, None, out)
+    else:
+        assert opened.source is not None
+        save_checkpoint(out, dataclasses.replace(opened.source, policies=stored))
+    return [each.name for each in opened.policies]
 
 
 def _say_replaced(before: Sequence[str], now: str) -> None:

@@ -60,6 +60,7 @@ class EvaluatedModel:
         hflip: Whether an image keeps its class when it is flipped horizontally; None where the training does not say.
         large_logits: Runs a bundle's large classifier, as `logits`; None without one.
         large_cost: How many times as long one view takes there as on the classifier, as measured at the export.
+        source: The checkpoint or bundle that was opened, to make another one of: at its path there may be a new one.
     """
 
     path: Path
@@ -77,6 +78,7 @@ class EvaluatedModel:
     hflip: bool | None = None
     large_logits: Callable[[Image], Floats] | None = None
     large_cost: float = 1.0
+    source: Checkpoint | Bundle | None = None
 
     def run_view(self, name: str, images: Image) -> Floats:
         """Runs one view of images on the classifier that its name says: float32 [n, C] logits.
@@ -169,6 +171,7 @@ def _opened(trained: Checkpoint, path: Path, fingerprint: str) -> EvaluatedModel
         features=features,
         predictor_views=trained.predictor.views if trained.predictor else tuple(VIEWS),
         hflip=trained.hflip,
+        source=trained,
     )
 
 
@@ -208,6 +211,7 @@ def _open_bundle(path: Path, engine: str | None, precision: str | None) -> Itera
             predictor_views=bundle.manifest.views if bundle.manifest.predictor else tuple(VIEWS),
             large_logits=large_logits,
             large_cost=large_cost,
+            source=bundle,
         )
 
 

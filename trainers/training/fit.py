@@ -19,8 +19,8 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.epoch_plan import EpochPlan, plan_epoch
 from allweather.trainers.inference.forward import all_reduced
 from allweather.trainers.models.classifier import weights_digest
-from allweather.trainers.models.own_code import code_digest
 from allweather.trainers.models.ema import MovingAverage
+from allweather.trainers.models.own_code import code_digest
 from allweather.trainers.models.own_model import check_trainable
 from allweather.trainers.models.synced_batch_norm import synced_batch_norm
 from allweather.trainers.training.batch_shares import usable_batch_size

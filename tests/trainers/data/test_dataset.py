@@ -136,7 +136,7 @@ def test_fewer_and_more_classes_are_named(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize("wrong", [None, 3, "red", b"red", {"red": 0}, np.array(["red"]), (1, 2), ("red", "red")])
 def test_classes_of_another_type_are_told(dataset: Dataset, wrong: Any) -> None:
-    with pytest.raises(DataError, match="are a tuple of texts|a name of its own"):
+    with pytest.raises(DataError, match=r"are a tuple of texts|a name of its own"):
         dataset.with_classes(wrong)
     assert dataset.with_classes(["red", "blue", "green"]).classes == ("red", "blue", "green")
 
