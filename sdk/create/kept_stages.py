@@ -95,7 +95,7 @@ class KeptStages:
             with map_write_errors(folder):
                 if record.get("made_from") != made_from or "digest" in record:
                     self._explain(title, record, made_from)
-                    shutil.rmtree(folder, ignore_errors=True)
+                    _empty(folder)
                 folder.mkdir(parents=True, exist_ok=True)
             _write_record(folder, {"made_from": made_from})
             result = make(folder, run)
@@ -133,12 +133,27 @@ def _quoted(value: Any) -> str:
     return text if len(text) <= MAX_QUOTED_CHARACTERS else f"{text[:MAX_QUOTED_CHARACTERS]}..."
 
 
+def _empty(folder: Path) -> None:
+    """Deletes what a folder holds, which may be a link to one on another disk.
+
+    Raises:
+        OSError: Something cannot be deleted, which would be taken for the result of the new settings.
+    """
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
 def _read_record(folder: Path) -> dict[str, Any]:
     """Returns the record of a stage; an empty one if there is none that can be used."""
     try:
         record = json.loads((folder / RECORD).read_text("utf-8"))
-        return record if set(record["made_from"]) == {"settings", "inputs", "version"} else {}
-    except (OSError, ValueError, TypeError, KeyError):
+        made_from = record["made_from"]
+        kinds = [type(made_from[key]) for key in ("settings", "inputs", "version")]
+        return record if kinds == [dict, dict, str] and isinstance(record.get("notes", []), list) else {}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,18 @@ class Stages:
         return kept.run(name, name, settings, inputs, make)
 
 
+RECORDS = (
+    '{"made_from": ["settings", "inputs", "version"]}',
+    '{"made_from": {"settings": null, "inputs": {}, "version": "1"}}',
+    '{"made_from": {"settings": {}, "inputs": null, "version": "1"}}',
+    "[" * 100_000,
+)
+
+
+def _write(text: str, path: Path) -> None:
+    (path.parent / ".stage.json").write_text(text)
+
+
 @pytest.fixture
 def stages(tmp_path: Path) -> Stages:
     return Stages(tmp_path / ".out.create")
@@ -76,6 +89,15 @@ def test_an_unfinished_stage_goes_on_unless_its_settings_changed(stages: Stages)
         assert not (stages.folder / "train" / ".resume").exists()
 
 
+def test_a_stage_that_is_a_link_to_another_disk_is_emptied_too(stages: Stages, tmp_path: Path) -> None:
+    stages.run(1)
+    moved = tmp_path / "other_disk"
+    (stages.folder / "train").rename(moved)
+    (stages.folder / "train").symlink_to(moved)
+    stages.run(2)
+    assert (moved / "model").read_text() == "e2d1"
+
+
 def test_a_changed_damaged_or_deleted_result_is_made_anew(stages: Stages) -> None:
     stages.run()
     for damage in (
@@ -84,6 +106,7 @@ def test_a_changed_damaged_or_deleted_result_is_made_anew(stages: Stages) -> Non
         lambda path: (path.parent / ".stage.json").write_text("{"),
         lambda path: (path.parent / ".stage.json").write_text('{"made_from": []}'),
         lambda path: (path.parent / ".stage.json").unlink(),
+        *(partial(_write, text) for text in RECORDS),
     ):
         damage(stages.folder / "train" / "model")
         assert stages.run() == {"train": "done", "tune": "kept"}  # the same was made, so what follows is as it was
