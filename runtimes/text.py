@@ -18,6 +18,8 @@ MAX_LABEL_CHARACTERS = 256  # of the name of a class; the longest one of ImageNe
 MAX_CLASSES = 100_000  # of a classifier; ImageNet-21k has 21,841
 MAX_CLASSES_BYTES = 8 << 20  # of their names together, in UTF-8, so that a bundle's manifest can hold them
 
+NOT_IN_JSON: Mapping[str, object] = {"in_json": False}  # metadata of a field of a dataclass, such as arrays
+
 # joiners that Python does not call printable: words of Persian and Indic scripts and many emoji need them
 _JOINERS = "\u200c\u200d"
 # embeddings, overrides and isolates, which show a text in another order than that of its letters
@@ -81,10 +83,12 @@ def _escape(found: re.Match[str]) -> str:
 def to_json(value: Any) -> Any:
     """Returns a value as JSON can hold it.
 
-    Dataclasses become objects, tuples lists, nan and infinity null; lone surrogates see `valid_unicode`.
+    Dataclasses become objects, tuples lists, nan and infinity null; lone surrogates see `valid_unicode`. Fields whose
+    metadata is `NOT_IN_JSON` are left out.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
+        names = [each.name for each in dataclasses.fields(value) if not each.metadata.keys() >= NOT_IN_JSON.keys()]
+        value = {name: getattr(value, name) for name in names}
     if isinstance(value, Mapping):
         return {valid_unicode(str(key)): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

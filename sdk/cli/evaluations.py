@@ -277,4 +277,4 @@ class Evaluations:
 
 
 def _all(results: Sequence[Any]) -> dict[str, Any]:
-    return {"results": [asdict(each) for each in results]}
+    return {"results": to_json(results)}

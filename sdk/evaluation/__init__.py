@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from allweather.evaluation.baselines import read_baseline as read_baseline
     from allweather.evaluation.clean import CleanEvaluation as CleanEvaluation
     from allweather.evaluation.clean import confusion_matrix as confusion_matrix
+    from allweather.evaluation.error_rate import ErrorChange as ErrorChange
+    from allweather.evaluation.error_rate import ErrorRate as ErrorRate
+    from allweather.evaluation.error_rate import PairedDifference as PairedDifference
+    from allweather.evaluation.error_rate import paired_difference as paired_difference
     from allweather.evaluation.metrics import ClassScores as ClassScores
     from allweather.evaluation.metrics import Metrics as Metrics
     from allweather.evaluation.metrics import bootstrap_intervals as bootstrap_intervals
@@ -43,8 +47,11 @@ _MODULES = {
     "Cell": "robustness",
     "ClassScores": "metrics",
     "CleanEvaluation": "clean",
+    "ErrorChange": "error_rate",
+    "ErrorRate": "error_rate",
     "GroupMean": "robustness",
     "Metrics": "metrics",
+    "PairedDifference": "error_rate",
     "PolicyEvaluation": "policies",
     "PolicyResult": "policies",
     "Provenance": "provenance",
@@ -62,6 +69,7 @@ _MODULES = {
     "evaluate_shifted": "steps",
     "mean_corruption_error": "metrics",
     "mean_error": "metrics",
+    "paired_difference": "error_rate",
     "read_baseline": "baselines",
     "reliability_bins": "metrics",
 }

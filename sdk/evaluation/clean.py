@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from allweather.evaluation.error_rate import CLEAN, Correctness
 from allweather.evaluation.metric_arguments import check_indices
 from allweather.evaluation.metrics import (
     ClassScores,
@@ -18,6 +19,7 @@ from allweather.evaluation.metrics import (
 )
 from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.text import NOT_IN_JSON
 from allweather.runtimes.types import Floats
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.split import LabeledImages
@@ -46,6 +48,7 @@ class CleanEvaluation:
         confusion: Number of images, int [C, C]: rows are true classes, columns are predicted classes. Empty where there
             are more than 2,000 classes.
         reliability: For each bin of confidence (number of images, mean confidence, accuracy).
+        correctness: Which predictions are correct, for `paired_difference`; not in JSON.
     """
 
     provenance: Provenance
@@ -61,6 +64,7 @@ class CleanEvaluation:
     by_class: dict[str, ClassScores]
     confusion: tuple[tuple[int, ...], ...]
     reliability: tuple[tuple[int, float, float], ...]
+    correctness: Correctness = field(repr=False, compare=False, metadata=NOT_IN_JSON)
 
 
 def clean_evaluation(evaluated: EvaluatedModel, dataset: Dataset) -> CleanEvaluation:
@@ -92,6 +96,7 @@ def clean_evaluation(evaluated: EvaluatedModel, dataset: Dataset) -> CleanEvalua
         by_class={dataset.classes[label]: each for label, each in scores.items()},
         confusion=_confusion(metrics.predicted, labels, len(dataset.classes)),
         reliability=bins,
+        correctness=Correctness.of(dataset, {CLEAN: metrics.correct}),
     )
 
 

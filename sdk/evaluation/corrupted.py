@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from allweather.evaluation.baselines import Baseline
+from allweather.evaluation.error_rate import CLEAN, CellKey, Correctness
 from allweather.evaluation.metrics import (
     Metrics,
     bootstrap_intervals,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 FINGERPRINT_IMAGES = 16  # images and predictions that the resume key is made from
-CellKey = tuple[str, int]  # corruption, severity
 
 
 def corrupted_evaluation(
@@ -85,8 +85,9 @@ def corrupted_evaluation(
     folder = keep / resume_key_of(evaluated, corrupted, dataset) if keep else None
     table = _evaluate_cells(evaluated, corrupted, keys, folder, fabric, watch)
     metrics = [_metrics_from_rows(rows, corrupted.labels) for rows in table]
-    cells = _cells([("clean", 0)], [clean]) + _cells(keys, metrics)
+    cells = _cells([CLEAN], [clean]) + _cells(keys, metrics)
     common, extra = (_group_mean(group, keys, metrics) for group in (COMMON, EXTRA))
+    correct = [each.correct for each in (clean, *metrics)]
     result = Robustness(
         provenance=Provenance.of(
             evaluated,
@@ -106,6 +107,7 @@ def corrupted_evaluation(
             np.concatenate([each.confidence for each in metrics]), np.concatenate([each.correct for each in metrics])
         ),
         mistakes=_worst_mistakes(keys, metrics, corrupted.labels, evaluated.classes),
+        correctness=Correctness.of(dataset, dict(zip([CLEAN, *keys], correct, strict=True)), corrupted),
     )
     if baseline and common and not common.missing:
         errors = result.mean_errors()

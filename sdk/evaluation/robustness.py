@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from allweather.evaluation.error_rate import Correctness
 from allweather.evaluation.provenance import Provenance
+from allweather.runtimes.text import NOT_IN_JSON
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class Robustness:
         baseline: Name of the baseline; None without one.
         reliability: For each bin of confidence (number of images, mean confidence, accuracy), over all cells.
         mistakes: The incorrect prediction with the highest confidence for each corruption that has one.
+        correctness: Which predictions are correct, for `paired_difference`; not in JSON.
     """
 
     provenance: Provenance
@@ -106,6 +109,7 @@ class Robustness:
     baseline: str | None
     reliability: tuple[tuple[int, float, float], ...]
     mistakes: tuple[Mistake, ...]
+    correctness: Correctness = field(repr=False, compare=False, metadata=NOT_IN_JSON)
 
     def errors_by_severity(self) -> dict[str, list[float]]:
         """Returns the errors (0..1) at severity 1 to 5 of each corruption."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from allweather.evaluation.error_rate import ErrorChange, are_paired, paired_difference
 from allweather.evaluation.metrics import calibration_error
 from allweather.evaluation.robustness import GroupMean, Robustness
 from allweather.reports import image_grids, plots
@@ -21,6 +22,12 @@ Row = Sequence[str]
 READING = (
     "Errors are the share of images that are classified incorrectly, with one view of each; the mean of a group is "
     "that over all of its corruptions and their five severities."
+)
+DIFFERENCES = (
+    "Below an error is by how many points it differs from that of the first model, below 0 for fewer errors, and in "
+    "parentheses the 95 % interval of that, for which images are drawn for both models together (paired). Where it "
+    "does not hold 0, the difference is more than which images were tested can make; fewer than 50 images decide "
+    "nothing. It says nothing of another training: to compare two methods of training, repeat both with several seeds."
 )
 GROUP_TITLES = (("common 15", COMMON), ("extra 4", EXTRA))
 ITEMS = (
@@ -65,7 +72,9 @@ def write_corrupted_report(
     titles = [result.provenance.title for result in results]
     summary, errors = summary_table(results), error_table(results, names)
     measured = corruptions_measured(names, results[0].provenance.images)
-    reading = reading_section(READING, [("What was measured", measured), ("Intervals", BOOTSTRAP), *ITEMS])
+    differences = [("Differences", DIFFERENCES)] if _differences(results) else []
+    items = [("What was measured", measured), ("Intervals", BOOTSTRAP), *differences, *ITEMS]
+    reading = reading_section(READING, items)
     sections = [
         Section("Result", "; ".join(results[0].provenance.notes), summary),
         reading,
@@ -137,21 +146,33 @@ def corruptions_measured(names: Sequence[str], images: int) -> str:
     return f"{text[0].upper()}{text[1:]}, at five severities, {images} images in each cell."
 
 
-def missing_of(group: Sequence[str], names: Collection[str]) -> str:
-    """Returns how many of a group of corruptions were not measured, as the end of a title; "" if all or none were."""
-    missing = sum(name not in names for name in group)
-    return f", {missing} missing" if 0 < missing < len(group) else ""
+def title_of_measured(title: str, group: Sequence[str], names: Collection[str]) -> str:
+    """Returns the title of a group of corruptions, such as "common 15"; if a part was measured, "2 of the common 15".
+
+    Args:
+        title: Title of the whole group.
+        group: Names of its corruptions.
+        names: Names of the corruptions that were measured.
+    """
+    measured = sum(name in names for name in group)
+    return f"{measured} of the {title}" if 0 < measured < len(group) else title
 
 
 def summary_table(results: Sequence[Robustness]) -> list[Row]:
     """Returns a table of means, with 95 % bootstrap intervals of the errors; one column for each model."""
     rows: list[Row] = [("", *(result.provenance.title for result in results))]
     rows.append(("clean error, %", *(_interval(each.clean.error, each.clean.low, each.clean.high) for each in results)))
-    for label, means in (
-        ("common 15", [each.common for each in results]),
-        ("extra 4", [each.extra for each in results]),
+    differences = _differences(results)
+    rows += _difference_row("clean", [each["clean"] for each in differences])
+    for (title, names), group, means in zip(
+        GROUP_TITLES,
+        ("common", "extra"),
+        ([each.common for each in results], [each.extra for each in results]),
+        strict=True,
     ):
-        rows += [(f"{label}: {metric}", *cells) for metric, cells in _mean_metrics(means).items()]
+        label = title_of_measured(title, names, results[0].mean_errors())
+        metrics = [(f"{label}: {metric}", *cells) for metric, cells in _mean_metrics(means).items()]
+        rows += [*metrics[:1], *_difference_row(label, [each[group] for each in differences]), *metrics[1:]]
     if results[0].baseline is not None:
         cells = ["not all 15" if each.mce is None else f"{each.mce:.2f}" for each in results]
         rows.append((f"mCE, baseline {Path(results[0].baseline).name}", *cells))
@@ -159,14 +180,30 @@ def summary_table(results: Sequence[Robustness]) -> list[Row]:
     return rows
 
 
+def _differences(results: Sequence[Robustness]) -> list[dict[str, ErrorChange | None]]:
+    """Returns how each model but the first differs from it, by group; nothing unless all are of the same images."""
+    first, *others = results
+    if not all(are_paired(first, each) for each in others):
+        return []
+    found = [paired_difference(first, each) for each in others]
+    return [{"clean": each.clean, "common": each.common, "extra": each.extra} for each in found]
+
+
+def _difference_row(label: str, changes: Sequence[ErrorChange | None]) -> list[Row]:
+    if not changes or None in changes:
+        return []
+    points = [[round(100 * end, 2) + 0.0 for end in (each.value, each.low, each.high)] for each in changes if each]
+    cells = [f"{value:+.2f} ({low:+.2f} to {high:+.2f})" for value, low, high in points]
+    return [(f"{label}: difference from the first, points", "", *cells)]
+
+
 def _mean_metrics(means: Sequence[GroupMean | None]) -> dict[str, list[str]]:
     """Returns the cells of each metric of a group of corruptions; nothing if the set has none of them."""
     present = [mean for mean in means if mean is not None]
     if len(present) < len(means):
         return {}
-    missing = f", {len(present[0].missing)} missing" if present[0].missing else ""
     return {
-        f"error, %{missing}": [_interval(mean.error, mean.low, mean.high) for mean in present],
+        "error, %": [_interval(mean.error, mean.low, mean.high) for mean in present],
         "calibration error, %": [f"{100 * mean.calibration_error:.2f}" for mean in present],
         "Brier score, 0 to 2": [f"{mean.brier:.4f}" for mean in present],
         "NLL, nats": [f"{mean.nll:.4f}" for mean in present],

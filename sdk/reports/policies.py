@@ -10,7 +10,7 @@ from pathlib import Path
 from allweather.evaluation.error_rate import ErrorRate
 from allweather.evaluation.policies import PolicyEvaluation, PolicyResult
 from allweather.reports import image_grids, plots
-from allweather.reports.corrupted import GROUP_TITLES, corruptions_measured, missing_of
+from allweather.reports.corrupted import GROUP_TITLES, corruptions_measured, title_of_measured
 from allweather.reports.html import Section, page, write_files
 from allweather.reports.reading import BOOTSTRAP, Origin, origin_section, reading_section, section_in_markdown
 from allweather.runtimes.markdown import markdown, markdown_page, markdown_table
@@ -106,7 +106,7 @@ def summary_table(result: PolicyEvaluation) -> list[Row]:
     rows: list[Row] = [
         (
             "policy", "mean views", "latency ratio", "clean error, %",
-            *(f"{title}, %{missing_of(group, result.results[0].errors)}" for title, group in GROUP_TITLES),
+            *(f"{title_of_measured(title, group, result.results[0].errors)}, %" for title, group in GROUP_TITLES),
             CHANGE, "share of oracle gain, %", ACCEPTED,
         )
     ]  # fmt: skip

@@ -2,10 +2,48 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import pickle
+
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+from allweather import evaluation
 from allweather.evaluation.error_rate import error_change, error_rate
+from allweather.evaluation.robustness import Robustness
+from allweather.reports.corrupted import summary_table
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.text import to_json
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.data.dataset import Dataset
+
+CLASSES = ("blue", "green", "red")
+KINDS = ("fog", "contrast", "saturate")
+
+
+def classifier(classes: tuple[str, ...], bias: float = 0.0) -> Checkpoint:
+    """Returns a classifier that compares the means of the channels, with a bias for its first class."""
+    head = nn.Linear(3, 3)
+    with torch.no_grad():
+        head.weight.copy_(4 * torch.eye(3)[[("red", "green", "blue").index(each) for each in classes]])
+        head.bias.copy_(torch.tensor([bias, 0, 0]))
+    return Checkpoint.of(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), head), classes, 32)
+
+
+@pytest.fixture(scope="module")
+def data(dataset: Dataset) -> Dataset:
+    return dataset.with_test_images(20, seed=0)
+
+
+@pytest.fixture(scope="module")
+def pair(data: Dataset) -> tuple[Robustness, Robustness]:
+    """A classifier, and one with a bias whose classes are in another order."""
+    checkpoints = classifier(CLASSES), classifier(("red", "green", "blue"), bias=2)
+    first, second = (evaluation.evaluate_corrupted(each, data, corruptions=KINDS) for each in checkpoints)
+    return first, second
 
 
 def test_the_value_is_the_mean_over_cells_and_images() -> None:
@@ -36,3 +74,54 @@ def test_the_same_predictions_change_no_more_than_so_few_images_may_have_missed(
     change = error_change(correct, correct)
     assert change is not None
     assert (change.value, change.low, change.high) == pytest.approx((0, -0.0295, 0.0295), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_two_evaluations_are_compared_image_by_image(pair: tuple[Robustness, Robustness]) -> None:
+    first, second = pair
+    found = evaluation.paired_difference(first, second)
+    assert found.clean.value == pytest.approx(second.clean.error - first.clean.error)
+    assert found.common is not None
+    assert first.common is not None
+    assert second.common is not None
+    assert found.common.value == pytest.approx(second.common.error - first.common.error)
+    assert found.common.low <= found.common.value <= found.common.high
+    assert set(found.by_corruption) == set(KINDS)
+    back = evaluation.paired_difference(second, first)
+    assert back.clean.value == pytest.approx(-found.clean.value)
+    assert pickle.loads(pickle.dumps(first)).correctness.digest == second.correctness.digest  # noqa: S301 (ours)
+    assert "correctness" not in json.dumps(to_json(first))
+    rows = {row[0]: row[1:] for row in summary_table([first, second])}
+    assert rows["2 of the common 15: difference from the first, points"][0] == ""
+    assert rows["2 of the common 15: difference from the first, points"][1].startswith(
+        f"{100 * found.common.value:+.2f}"
+    )
+
+
+@pytest.mark.slow
+def test_evaluations_of_clean_images_are_compared(data: Dataset) -> None:
+    checkpoint = classifier(CLASSES)
+    first, second = evaluation.evaluate(checkpoint, data), evaluation.evaluate(classifier(CLASSES, bias=9), data)
+    found = evaluation.paired_difference(first, second)
+    assert found.clean.value == pytest.approx(first.accuracy - second.accuracy)
+    assert found.clean.low > 0.3
+    assert found.common is found.extra is None
+    assert found.clean.images == 20
+    assert not found.clean.beyond_chance, "so few images decide nothing"
+    assert dataclasses.replace(found.clean, images=50).beyond_chance
+
+
+@pytest.mark.slow
+def test_only_evaluations_of_the_same_images_are_compared(
+    pair: tuple[Robustness, Robustness], data: Dataset, dataset: Dataset
+) -> None:
+    checkpoint = classifier(CLASSES)
+    fog = evaluation.evaluate_corrupted(checkpoint, data, corruptions=["fog"])
+    with pytest.raises(UsageError, match="other corruptions: fog, contrast, saturate, and fog; evaluate"):
+        evaluation.paired_difference(pair[0], fog)
+    for other_data, seed in ((dataset.with_test_images(20, seed=1), 0), (data, 1)):
+        other = evaluation.evaluate_corrupted(checkpoint, other_data, corruptions=["fog"], seed=seed)
+        with pytest.raises(UsageError, match=r"other images, so nothing is paired: .*; evaluate both"):
+            evaluation.paired_difference(fog, other)
+    with pytest.raises(UsageError, match="two results of evaluate or of evaluate_corrupted are compared; got float"):
+        evaluation.paired_difference(fog, 0.5)  # type: ignore[arg-type]
