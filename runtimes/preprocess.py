@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 
 import numpy as np
 
@@ -102,6 +103,10 @@ def check_image(image: object) -> None:
     """
     if not isinstance(image, np.ndarray):  # cv2.imread returns None for a file that it cannot read
         hint = ": cv2.imread could not read that file" if image is None else ""
+        if isinstance(image, str | PathLike):
+            hint = ": read it first, as cv2.imread(path), whose channels are blue, green, red: bgr=True"
+        if isinstance(image, list | tuple):
+            hint = ": one image at a time, or perceiver.batch(images)"
         if hasattr(image, "convert") and hasattr(image, "__array_interface__"):
             hint = ": write numpy.asarray(image.convert('RGB')) for an image of Pillow"
         raise UsageError(f"an image is a numpy array, uint8 [H, W, 3]; got {type(image).__name__}{hint}")
@@ -139,4 +144,6 @@ def _advice_for_invalid(image: np.ndarray) -> str:
         return "use cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)"
     if image.ndim == 3 and image.shape[2] == 4:
         return "leave out the fourth channel: image[..., :3]"
+    if image.ndim == 4:
+        return "this is a batch: one image at a time, or perceiver.batch(images)"
     return "the color channels (red, green, blue) come last"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
@@ -11,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from allweather.runtimes.engines.base import Engine
-from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver.boxes import check_regions, regions_of
 from allweather.runtimes.perceiver.checked_engine import CheckedEngine
 from allweather.runtimes.perceiver.decisions import frame_decision, object_decisions, object_predictions, stage_times
 from allweather.runtimes.perceiver.frame_time import with_usable_time
 from allweather.runtimes.perceiver.large_classifier import LargeClassifier
 from allweather.runtimes.perceiver.loss_predictor import LossPredictor, check_runnable
-from allweather.runtimes.perceiver.run_batch import decide_batch
+from allweather.runtimes.perceiver.one_process import OneProcess
+from allweather.runtimes.perceiver.run_batch import checked_images, decide_batch
 from allweather.runtimes.perceiver.run_objects import ObjectsRun
 from allweather.runtimes.preprocess import InputSpec, check_image, swap_red_and_blue
 from allweather.runtimes.region import Region
@@ -33,7 +32,7 @@ from allweather.runtimes.types import Budget, Decision, Frame, Image
 CENTER = parse_policy("center")
 
 
-class Perceiver:
+class Perceiver(OneProcess):
     """Decides what a frame shows, within a time budget. A context manager.
 
     Any number of threads may use a perceiver, in the order in which they came; a frame's budget includes its wait.
@@ -98,7 +97,8 @@ class Perceiver:
             UsageError: The policy needs a network that this perceiver was made without, or the true losses.
         """
         check_runnable(policy, self._loss_predictor is not None, self._large is not None)
-        other = copy.copy(self)  # of the same class, as a perceiver on a server gives up on a frame in time
+        other = object.__new__(type(self))  # of the same class, as a perceiver on a server gives up on a frame in time
+        vars(other).update(vars(self))
         other.budget, other.policy, other._owns_engines = budget or Budget(), policy, False
         other._planner = self._planner_of(policy, self._planner.view_latency)
         other._finishing, other._rng, other._decided = LatencyModel({1: 0.0}), np.random.default_rng(0), 0
@@ -130,12 +130,10 @@ class Perceiver:
             bgr: Whether the channels are in the order blue, green, red.
 
         Raises:
-            UsageError: One of the images is not uint8 [H, W, 3], or `images` is not iterable.
+            UsageError: One of the images is not uint8 [H, W, 3], or `images` are not several.
             EngineError: The engine failed.
         """
-        if isinstance(images, str) or not isinstance(images, Iterable):
-            raise UsageError(f"batch takes a sequence of images; got {type(images).__name__}")
-        images = images if isinstance(images, Sequence | np.ndarray) else list(images)
+        images = checked_images(images)
         if not len(images):
             return []
         with self._lock:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver.decisions import frame_decision
 from allweather.runtimes.perceiver.large_classifier import LargeClassifier
 from allweather.runtimes.perceiver.loss_predictor import LossPredictor
@@ -14,6 +15,22 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.batch import infer_in_batches, run_views_batch
 from allweather.runtimes.tta.planner import Planner
 from allweather.runtimes.types import Decision, Floats, Frame, Image, StageTimes
+
+
+def checked_images(images: Iterable[Image]) -> Sequence[Image]:
+    """Returns the images of a batch as a sequence. Each of them is checked when it is prepared.
+
+    Raises:
+        UsageError: They are not iterable, or a single image.
+    """
+    if isinstance(images, str) or not isinstance(images, Iterable):
+        raise UsageError(f"batch takes a sequence of images; got {type(images).__name__}")
+    if isinstance(images, np.ndarray) and images.ndim in (2, 3) and len(images):
+        raise UsageError(
+            f"batch takes several images, such as a list of them; got one array, {images.dtype} {list(images.shape)}: "
+            "perceiver(image) decides on one image"
+        )
+    return images if isinstance(images, Sequence | np.ndarray) else list(images)  # type: ignore[return-value]
 
 
 def decide_batch(

@@ -63,6 +63,8 @@ def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
         OutputError: The file cannot be written.
         UsageError: `checkpoint` is none.
     """
+    if isinstance(path, Checkpoint):  # as torch.save has them
+        raise UsageError("the path comes before the checkpoint: save_checkpoint(path, checkpoint)")
     path = as_path(path)
     check_instance("checkpoint", checkpoint, Checkpoint, "Checkpoint.of(module, classes, size) makes one of a network")
     header = _Header(

@@ -65,6 +65,11 @@ def run_pair(model: nn.Module, clean: Tensor, augmented: Tensor, *, layers: Sequ
         try:
             outputs = model(torch.cat([clean, augmented]))
         except RuntimeError as error:
+            if clean.dim() == 4 and clean.shape[3] == 3 != clean.shape[1]:
+                raise DataError(
+                    f"the network takes no images like these, {_describe(clean)}: channels come before the rows: "
+                    ".permute(0, 3, 1, 2)"
+                ) from error
             if clean.is_floating_point():
                 raise
             raise DataError(

@@ -277,3 +277,8 @@ def test_strengths_are_those_of_the_photometric_augmentations() -> None:
 def test_a_network_is_no_loss_predictor_of_a_checkpoint(trained: Checkpoint) -> None:
     with pytest.raises(UsageError, match=r"predictor is a TrainedPredictor; .* TTAWrapper takes any network"):
         trained.with_predictor(build_predictor("tiny", InputSpec(16, 16)))  # type: ignore[arg-type]
+
+
+def test_arguments_in_the_order_of_torch_save_are_told(trained: Checkpoint, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"the path comes before the checkpoint: save_checkpoint\(path, checkpoint\)"):
+        save_checkpoint(trained, tmp_path / "x.safetensors")  # type: ignore[arg-type]

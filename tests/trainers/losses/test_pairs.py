@@ -215,3 +215,11 @@ def test_a_network_that_takes_bytes_gets_them() -> None:
 
     clean = torch.ones(2, 3, 4, 4, dtype=torch.uint8)
     assert run_pair(Normalized(), clean, clean).clean.shape == (2, 48)
+
+
+def test_images_with_their_channels_last_get_their_cure() -> None:
+    images = torch.rand(4, 16, 16, 3)
+    with pytest.raises(
+        DataError, match=r"float32 \[4, 16, 16, 3\] on cpu: channels come before .* \.permute\(0, 3, 1, 2\)"
+    ):
+        run_pair(nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Flatten()), images, images)
