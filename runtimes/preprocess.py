@@ -104,7 +104,7 @@ def check_image(image: object) -> None:
     if not isinstance(image, np.ndarray):  # cv2.imread returns None for a file that it cannot read
         hint = ": cv2.imread could not read that file" if image is None else ""
         if isinstance(image, str | PathLike):
-            hint = ": read it first, as cv2.imread(path), whose channels are blue, green, red: bgr=True"
+            hint = ": allweather.read_image(path) reads a file"
         if isinstance(image, list | tuple):
             hint = ": one image at a time, or perceiver.batch(images)"
         if hasattr(image, "convert") and hasattr(image, "__array_interface__"):

@@ -14,7 +14,6 @@ import pyarrow as pa
 import ray.data
 
 import allweather
-from allweather.runtimes.cameras.image_files.decode import read_image
 from allweather.runtimes.cameras.image_files.names import is_image_name
 
 
@@ -30,9 +29,9 @@ class Decide:
         images, rows = {}, {path: {"path": path.decode(errors="replace")} for path in batch["path"].to_pylist()}
         for path, row in rows.items():
             try:
-                images[path] = read_image(os.fsdecode(path))
-            except (allweather.AllweatherError, OSError) as error:
-                row["reason"] = getattr(error, "strerror", None) or str(error)
+                images[path] = allweather.read_image(os.fsdecode(path))
+            except allweather.AllweatherError as error:
+                row["reason"] = str(error)
         for path, decision in zip(images, self.perceiver.batch(images.values()), strict=True):
             rows[path] |= {"label": decision.label, "confidence": decision.confidence}
         return pa.Table.from_pylist(list(rows.values()), pa.schema(columns))

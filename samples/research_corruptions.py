@@ -5,17 +5,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from allweather.evaluation import mean_corruption_error
-from allweather.trainers.corruptions import SEVERITIES
-from allweather.trainers.corruptions.any_image import corrupt
-from allweather.trainers.corruptions.transform import CorruptionTransform
-from allweather.trainers.data.signs import render_split
+from allweather.trainers import CorruptionTransform, corrupt, render_signs
 
 NAMES = ("gaussian_noise", "defocus_blur", "fog", "contrast")  # some of the nineteen, to keep the sample short
 
 
 def signs(split: str, count: int) -> tuple[Tensor, Tensor]:
     """Returns drawn road signs: uint8 [n, 3, 32, 32], and labels of 16 classes, int64 [n]."""
-    images, labels = render_split(split, count=count)
+    images, labels = render_signs(split, count=count)
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels)
 
 
@@ -39,7 +36,7 @@ def errors(network: nn.Module) -> dict[str, float]:
     """Returns the mean error over the severities of each corruption."""
     found = {}
     for name in NAMES:
-        sets = [corrupt(test, name, severity=severity, seed=0) / 255 for severity in SEVERITIES]
+        sets = [corrupt(test, name, severity=severity, seed=0) / 255 for severity in range(1, 6)]
         wrong = [(network(each).argmax(1) != test_labels).float().mean() for each in sets]
         found[name] = float(torch.stack(wrong).mean())
     return found

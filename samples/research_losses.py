@@ -4,9 +4,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from allweather.trainers.augmentations import COMBINATIONS, augment, augmentation_strengths
-from allweather.trainers.data.signs import render_split
-from allweather.trainers.losses import feature_map_loss, run_pair
+from allweather.trainers import (
+    COMBINATIONS,
+    augment,
+    augmentation_strengths,
+    feature_map_loss,
+    render_signs,
+    run_pair,
+)
 
 GAMMA = (
     0.3  # weight of the loss for the pair, as `allweather finetune --method fma` has it; --gamma search looks for it
@@ -15,7 +20,7 @@ GAMMA = (
 
 def signs(split: str, count: int) -> tuple[Tensor, Tensor]:
     """Returns drawn road signs: float [n, 3, 32, 32] in 0..1, and labels of 16 classes, int64 [n]."""
-    images, labels = render_split(split, count=count)
+    images, labels = render_signs(split, count=count)
     return torch.from_numpy(images).permute(0, 3, 1, 2) / 255, torch.from_numpy(labels)
 
 

@@ -7,19 +7,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from allweather.trainers.corruptions.any_image import corrupt
-from allweather.trainers.data.signs import render_split
-from allweather.trainers.methods.loss_predictor.from_losses import fit_loss_predictor
-from allweather.trainers.methods.loss_predictor.settings import PredictorSettings
-from allweather.trainers.training.settings import FitSettings
-from allweather.trainers.tta import TTAWrapper, view_losses
+from allweather.trainers import (
+    FitSettings,
+    PredictorSettings,
+    TTAWrapper,
+    corrupt,
+    fit_loss_predictor,
+    render_signs,
+    view_losses,
+)
 
 VIEWS = ("identity", "autocontrast", "sharpness0.2", "zoom1.2")
 
 
 def signs(split: str, count: int) -> tuple[Tensor, Tensor]:
     """Returns drawn road signs: uint8 [n, 3, 32, 32], and labels of 16 classes, int64 [n]."""
-    images, labels = render_split(split, count=count)
+    images, labels = render_signs(split, count=count)
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels)
 
 

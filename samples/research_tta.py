@@ -12,22 +12,20 @@ import sys
 
 import torch
 
-from allweather.trainers.checkpoint import load_checkpoint, load_predictor
-from allweather.trainers.data.signs import render_split
-from allweather.trainers.tta import MERGE_MODES, TTAWrapper, apply_view
+from allweather.trainers import TTAWrapper, apply_view, load_checkpoint, load_predictor, render_signs
 
 if len(sys.argv) != 3:
     sys.exit("usage: python research_tta.py CHECKPOINT PREDICTOR")
 checkpoint, predictor = load_checkpoint(sys.argv[1]), load_predictor(sys.argv[2])
 network = checkpoint.classifier().eval()
-images = torch.from_numpy(render_split("test", count=32)[0]).permute(0, 3, 1, 2)  # uint8 [n, 3, h, w]; yours here
+images = torch.from_numpy(render_signs("test", count=32)[0]).permute(0, 3, 1, 2)  # uint8 [n, 3, h, w]; yours here
 with torch.no_grad():
     one_view = network(images / 255).softmax(1)
     zoomed = network(apply_view(images / 255, "zoom1.2")).softmax(1)
     by_hand = (one_view + zoomed) / 2
     wrapped = TTAWrapper(network, "set:identity,zoom1.2")(images)
     print(f"wrapper against by hand: {float((wrapped - by_hand).abs().max()):.1e} apart")
-    for mode in MERGE_MODES:
+    for mode in ("mean", "gmean", "sum", "max", "min", "tsharpen"):
         merged = TTAWrapper(network, "10crop", merge_mode=mode)(images)
         changed = int((merged.argmax(1) != one_view.argmax(1)).sum())
         print(f"10crop, {mode}: another prediction than one view for {changed} of {len(images)} images")

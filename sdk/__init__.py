@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from allweather.runtimes.camera_health.tracker import CameraHealthTracker as CameraHealthTracker
     from allweather.runtimes.cameras.base import Camera as Camera
     from allweather.runtimes.cameras.base import CameraState as CameraState
+    from allweather.runtimes.cameras.image_files.read import read_image as read_image
     from allweather.runtimes.cameras.open import open_camera as open_camera
     from allweather.runtimes.connect import connect as connect
     from allweather.runtimes.crop import Crop as Crop
@@ -122,6 +123,7 @@ _MODULES = {
     "connect": "allweather.runtimes.connect",
     "load": "allweather.runtimes.load",
     "open_camera": "allweather.runtimes.cameras.open",
+    "read_image": "allweather.runtimes.cameras.image_files.read",
     "realtime": "allweather.runtimes.realtime",
     "register_view": "allweather.runtimes.tta.views",
     "watch": "allweather.runtimes.loop.watch",

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from allweather.trainers.checkpoint.checkpoint import Checkpoint as Checkpoint
     from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint as load_checkpoint
     from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint as save_checkpoint
+    from allweather.trainers.checkpoint.predictor_file import TrainedPredictor as TrainedPredictor
+    from allweather.trainers.checkpoint.predictor_file import load_predictor as load_predictor
     from allweather.trainers.checkpoint.state_dict import checkpoint_from_state_dict as checkpoint_from_state_dict
     from allweather.trainers.corruptions.any_image import corrupt as corrupt
     from allweather.trainers.corruptions.catalogue import COMMON as COMMON
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from allweather.trainers.corruptions.transform import CorruptionTransform as CorruptionTransform
     from allweather.trainers.data.dataset import Dataset as Dataset
     from allweather.trainers.data.dataset import Split as Split
+    from allweather.trainers.data.signs.dataset import render_signs as render_signs
     from allweather.trainers.losses.consistency import ai_loss as ai_loss
     from allweather.trainers.losses.consistency import feature_map_loss as feature_map_loss
     from allweather.trainers.losses.consistency import stability_loss as stability_loss
@@ -71,6 +74,7 @@ _MODULES = {
     "Strength": "augmentations.strengths",
     "TTAWrapper": "tta.wrapper",
     "TrainConfig": "methods.config",
+    "TrainedPredictor": "checkpoint.predictor_file",
     "ai_loss": "losses.consistency",
     "apply_view": "tta.tensor_views",
     "augment": "augmentations.photometric",
@@ -84,9 +88,11 @@ _MODULES = {
     "fit_loss_predictor": "methods.loss_predictor.from_losses",
     "launch": "training.launch",
     "load_checkpoint": "checkpoint.checkpoint_file",
+    "load_predictor": "checkpoint.predictor_file",
     "load_dataset": "steps.classifiers",
     "predictor_input_spec": "models.loss_predictor",
     "recipe": "methods.recipes",
+    "render_signs": "data.signs.dataset",
     "run_pair": "losses.pairs",
     "save_checkpoint": "checkpoint.checkpoint_file",
     "stability_loss": "losses.consistency",

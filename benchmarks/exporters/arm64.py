@@ -229,7 +229,7 @@ def open_images(data: str, count: int, bundle: Bundle) -> LabeledImages:
     """Returns the first test images of a data set, at the size that the bundle takes."""
     size = bundle.input.height
     if data == "signs":  # `open_dataset` would draw all 18,000
-        images, labels = signs.render_split("test", size=size, count=count)
+        images, labels = signs.render_signs("test", size=size, count=count)
         return LabeledImages(images, labels if bundle.classes == signs.CLASSES else None)
     from allweather.trainers.data.registry import open_dataset
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from allweather.runtimes.cameras.image_files.decode import read_image
+from allweather.runtimes.cameras.image_files.decode import read_and_decode
 from allweather.runtimes.cameras.image_files.names import IMAGE_SUFFIXES, UNREAD_SUFFIXES, is_image_name
 from allweather.runtimes.errors import CameraError, DataError
 from allweather.runtimes.system.hidden_names import is_hidden
@@ -67,7 +67,7 @@ class FolderCapture:
             CameraError: Its folder is no longer there, and so none of the files that follow.
         """
         try:
-            image = read_image(self._file)
+            image = read_and_decode(self._file).pixels
         except (OSError, DataError) as error:
             folder = self._file.parent
             if not folder.is_dir():

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +21,6 @@ from allweather.trainers.corruptions.sets import CorruptedSet
 from allweather.trainers.corruptions.sets.files_digest import files_digest
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.training.uncertainty import MIN_IMAGES
-
-if TYPE_CHECKING:
-    from allweather.evaluation.clean import CleanEvaluation
-    from allweather.evaluation.robustness import Robustness
 
 CellKey = tuple[str, int]  # corruption, severity
 CLEAN: CellKey = ("clean", 0)
@@ -95,6 +91,14 @@ class Correctness:
         return Correctness(data, digest.hexdigest()[:16], cells)
 
 
+class KeptEvaluation(Protocol):
+    """A result that keeps which predictions are correct: a `CleanEvaluation` or a `Robustness`."""
+
+    @property
+    def correctness(self) -> Correctness:
+        """Which predictions are correct."""
+
+
 @dataclass(frozen=True)
 class PairedDifference:
     """By how much a second classifier errs more than a first one on the same test images: below 0, it errs less.
@@ -144,7 +148,7 @@ def error_change(before: Sequence[npt.NDArray[np.bool_]], after: Sequence[npt.ND
     return ErrorChange(float(weights[0] @ incorrect.mean(1)), float(low), float(high), incorrect.shape[1])
 
 
-def paired_difference(first: Robustness | CleanEvaluation, second: Robustness | CleanEvaluation) -> PairedDifference:
+def paired_difference(first: KeptEvaluation, second: KeptEvaluation) -> PairedDifference:
     """Compares two classifiers that were evaluated on the same images, image by image.
 
     The 95 % intervals are paired: images are resampled for both classifiers together (a bootstrap), each with all of
@@ -182,7 +186,7 @@ def paired_difference(first: Robustness | CleanEvaluation, second: Robustness | 
     )
 
 
-def are_paired(first: Robustness, second: Robustness) -> bool:
+def are_paired(first: KeptEvaluation, second: KeptEvaluation) -> bool:
     """Returns whether two results are of the same images and corruptions, so that they can be compared."""
     one, other = first.correctness, second.correctness
     return one.digest == other.digest and one.cells.keys() == other.cells.keys()
@@ -197,7 +201,7 @@ def _change(one: Correctness, other: Correctness, group: Sequence[str]) -> Error
     return error_change([one.cells[key] for key in keys], [other.cells[key] for key in keys])
 
 
-def _correctness(evaluation: Robustness | CleanEvaluation) -> Correctness:
+def _correctness(evaluation: KeptEvaluation) -> Correctness:
     correctness = getattr(evaluation, "correctness", None)
     if not isinstance(correctness, Correctness):
         raise UsageError(

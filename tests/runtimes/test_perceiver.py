@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import math
-import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -299,36 +296,3 @@ def test_a_batch_may_come_from_a_generator() -> None:
     for wrong in (7, "dark", None):
         with pytest.raises(UsageError, match="batch takes a sequence of images; got"):
             perceiver.batch(wrong)  # type: ignore[arg-type]
-
-
-def test_a_batch_of_one_array_is_told_from_several_images() -> None:
-    perceiver = Perceiver(FakeEngine(2), ("dark", "light"), InputSpec(8, 8))
-    assert [each.label for each in perceiver.batch(np.stack([gray(0), gray(255)]))] == ["dark", "light"]
-    with pytest.raises(
-        UsageError, match=r"several images, such as a list of them; got one array, .*perceiver\(image\)"
-    ):
-        perceiver.batch(gray(0))
-
-
-@pytest.mark.parametrize(
-    ("wrong", "cure"),
-    [
-        ("dark.png", r"got str: read it first, as cv2.imread\(path\)"),
-        (Path("dark.png"), "read it first"),
-        ([gray(0), gray(0)], r"got list: one image at a time, or perceiver.batch\(images\)"),
-        (gray(0)[None], r"this is a batch: one image at a time, or perceiver.batch\(images\)"),
-    ],
-)
-def test_what_is_no_image_is_told_with_its_cure(wrong: Any, cure: str) -> None:
-    perceiver = Perceiver(FakeEngine(2), ("dark", "light"), InputSpec(8, 8))
-    with pytest.raises(UsageError, match=cure):
-        perceiver(wrong)
-
-
-@pytest.mark.parametrize("copy_of", [pickle.dumps, copy.copy, copy.deepcopy])
-def test_a_perceiver_stays_in_its_process(copy_of: Callable[[Any], Any]) -> None:
-    perceiver = Perceiver(FakeEngine(2), ("dark", "light"), InputSpec(8, 8))
-    with pytest.raises(
-        UsageError, match=r"a Perceiver cannot be pickled or copied.* call allweather.load in each process"
-    ):
-        copy_of(perceiver)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,8 @@ from allweather.runtimes.load import budget_from_ms, load
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Budget, Frame
+
+DARK = np.zeros((12, 16, 3), np.uint8)
 
 
 @pytest.mark.parametrize("path", [None, 5, b"x.aw", ["x.aw"]])
@@ -113,3 +117,36 @@ def test_frames_and_decisions_are_compared_by_identity() -> None:
     assert decision != replace(decision, probabilities=decision.probabilities.copy())
     assert frame != Frame(frame.image.copy(), 0, 0.0)
     assert len({decision, frame}) == 2
+
+
+def test_a_batch_of_one_array_is_told_from_several_images() -> None:
+    perceiver = Perceiver(FakeEngine(2), ("dark", "light"), InputSpec(8, 8))
+    assert [each.label for each in perceiver.batch(np.stack([DARK, DARK + 255]))] == ["dark", "light"]
+    with pytest.raises(
+        UsageError, match=r"several images, such as a list of them; got one array, .*perceiver\(image\)"
+    ):
+        perceiver.batch(DARK)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "cure"),
+    [
+        ("dark.png", r"got str: allweather.read_image\(path\) reads a file"),
+        (Path("dark.png"), "reads a file"),
+        ([DARK, DARK], r"got list: one image at a time, or perceiver.batch\(images\)"),
+        (DARK[None], r"this is a batch: one image at a time, or perceiver.batch\(images\)"),
+    ],
+)
+def test_what_is_no_image_is_told_with_its_cure(wrong: Any, cure: str) -> None:
+    perceiver = Perceiver(FakeEngine(2), ("dark", "light"), InputSpec(8, 8))
+    with pytest.raises(UsageError, match=cure):
+        perceiver(wrong)
+
+
+@pytest.mark.parametrize("copy_of", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_perceiver_stays_in_its_process(copy_of: Callable[[Any], Any]) -> None:
+    perceiver = Perceiver(FakeEngine(2), ("dark", "light"), InputSpec(8, 8))
+    with pytest.raises(
+        UsageError, match=r"a Perceiver cannot be pickled or copied.* call allweather.load in each process"
+    ):
+        copy_of(perceiver)

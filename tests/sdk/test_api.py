@@ -64,6 +64,7 @@ PUBLIC = [
     "connect",
     "load",
     "open_camera",
+    "read_image",
     "realtime",
     "register_view",
     "watch",

@@ -177,8 +177,9 @@ def test_archive_with_ray(sample_bundle: Path, tmp_path: Path, monkeypatch: pyte
         assert (row["label"], row["reason"]) == (decision.label, None)
         assert row["confidence"] == pytest.approx(decision.confidence, abs=1e-5)
     assert rows["damaged.jpg"]["label"] is None
-    assert rows["damaged.jpg"]["reason"] == "it is damaged, cut off or not an image; remove or replace it"
-    assert rows["gone.png"]["reason"] == "No such file or directory"
+    damaged = "damaged.jpg cannot be used: it is damaged, cut off or not an image; remove or replace it"
+    assert rows["damaged.jpg"]["reason"].endswith(damaged)
+    assert rows["gone.png"]["reason"].endswith("gone.png cannot be read: No such file or directory")
 
     confident = {f"{index:03}.png": each.label for index, each in enumerate(decisions) if each.confidence >= 0.5}
     told = run_sample("pseudo_labels.py", out, prepared, "--least", 0.5)

@@ -41,7 +41,9 @@ def test_the_function_for_spark_decides_on_tables_of_paths(sample_bundle: Path, 
     assert list(first["path"]) == list(tables[0]["path"])
     assert list(first["label"].drop(1)) == [*labels, labels[0]]
     assert first["reason"].drop(1).isna().all()
-    assert first["reason"][1] == "it is damaged, cut off or not an image; remove or replace it"
+    assert (
+        first["reason"][1] == f"{damaged} cannot be used: it is damaged, cut off or not an image; remove or replace it"
+    )
     assert second["label"].isna().all()
     assert "No such file" in second["reason"][0]
     assert not len(empty)

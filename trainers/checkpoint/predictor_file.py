@@ -148,7 +148,10 @@ def missing_predictor_error(path: Path) -> CheckpointError:
 
 
 def load_predictor(path: Path | str) -> TrainedPredictor:
-    """Reads a predictor from a file of its own.
+    """Reads a loss predictor from a file of its own; that of a checkpoint is `load_checkpoint(path).predictor`.
+
+    Args:
+        path: The file, such as `predictor-published-resnet20.safetensors` of the samples.
 
     Raises:
         CheckpointError: The file is missing, damaged, of another schema version, or not a predictor.

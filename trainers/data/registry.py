@@ -221,7 +221,7 @@ def _draw_signs(spec: InputSpec, num_train: int | None) -> Dataset:
     if spec.height != spec.width:
         raise UsageError(f"signs are drawn as squares; got --size {spec.height}x{spec.width}: name one side")
     drawn = (
-        signs.render_split(split, size=spec.height, count=num_train if split == "train" else None)
+        signs.render_signs(split, size=spec.height, count=num_train if split == "train" else None)
         for split in ("train", "val", "test")
     )
     train, val, test = (Split(torch.from_numpy(images), torch.from_numpy(labels)) for images, labels in drawn)
@@ -229,5 +229,5 @@ def _draw_signs(spec: InputSpec, num_train: int | None) -> Dataset:
 
 
 def _sign_labels(count: int) -> list[int]:
-    """Returns as many labels of each class as a split of drawn signs has; see `signs.render_split`."""
+    """Returns as many labels of each class as a split of drawn signs has; see `signs.render_signs`."""
     return [index % len(signs.CLASSES) for index in range(count)]

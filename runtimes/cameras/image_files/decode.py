@@ -51,11 +51,6 @@ class DecodedImage:
     animated: bool = False
 
 
-def read_image(path: Path | str) -> Image:
-    """Reads and decodes an image file; see `read_and_decode`."""
-    return read_and_decode(path).pixels
-
-
 def read_and_decode(path: Path | str) -> DecodedImage:
     """Reads and decodes an image file; see `decode`. It never waits for a pipe, nor reads an endless device.
 

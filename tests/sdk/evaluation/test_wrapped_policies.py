@@ -14,7 +14,7 @@ from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.trainers.checkpoint import load_checkpoint, load_predictor
 from allweather.trainers.corruptions.sets import GeneratedSet
 from allweather.trainers.data.dataset import Dataset, Split
-from allweather.trainers.data.signs import render_split
+from allweather.trainers.data.signs import render_signs
 from allweather.trainers.inference.forward import logits
 from allweather.trainers.inference.open_model import open_model
 from allweather.trainers.tta import TTAWrapper
@@ -29,7 +29,7 @@ def test_every_prediction_is_that_of_the_evaluation() -> None:
     network = load_checkpoint(path).classifier().eval()
     predictor = load_predictor(CHECKPOINTS / "predictor-published-resnet20.safetensors")
     ranking = predictor.model()
-    images = torch.from_numpy(render_split("test", count=16)[0])
+    images = torch.from_numpy(render_signs("test", count=16)[0])
     with open_model(path) as opened:
         evaluated = dataclasses.replace(
             opened,

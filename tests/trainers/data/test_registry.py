@@ -25,7 +25,7 @@ def no_images(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object, **kwargs: object) -> None:
         pytest.fail("images were made before the arguments were checked")
 
-    monkeypatch.setattr(signs, "render_split", fail)
+    monkeypatch.setattr(signs, "render_signs", fail)
     monkeypatch.setattr(read_files, "read_and_decode", fail)
     monkeypatch.setattr(cifar, "import_torchvision", fail)
 
@@ -158,13 +158,13 @@ def test_the_class_names_of_cifar10_are_those_of_its_files(cifar10: Path) -> Non
 
 
 def test_signs_of_any_size_and_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    render, requested = signs.render_split, {}
+    render, requested = signs.render_signs, {}
 
     def render_few(split: str, *, size: int, count: int | None) -> tuple[np.ndarray, np.ndarray]:
         requested[split] = count
         return render(split, size=size, count=count or 16)
 
-    monkeypatch.setattr(signs, "render_split", render_few)
+    monkeypatch.setattr(signs, "render_signs", render_few)
     data = open_dataset("signs", 48, num_train=64)
     assert requested == {"train": 64, "val": None, "test": None}  # None: all of them
     assert data.train.images.shape == (64, 48, 48, 3)

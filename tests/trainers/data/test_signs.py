@@ -8,27 +8,28 @@ from itertools import groupby, pairwise
 import numpy as np
 import pytest
 
-from allweather.trainers.data.signs import CLASSES, SPLITS, DriveFrame, conditions, render_drive, render_split
+from allweather.runtimes.errors import UsageError
+from allweather.trainers.data.signs import CLASSES, SPLITS, DriveFrame, conditions, render_drive, render_signs
 from allweather.trainers.data.signs.conditions import air, lens, sensor
 from allweather.trainers.data.signs.sign.sign_faces import LEVELS, sign_face
 
 
 def test_an_image_does_not_depend_on_how_many_are_rendered() -> None:
-    few, few_labels = render_split("train", count=10)
-    more, more_labels = render_split("train", count=20)
+    few, few_labels = render_signs("train", count=10)
+    more, more_labels = render_signs("train", count=20)
     np.testing.assert_array_equal(few, more[:10])
     np.testing.assert_array_equal(few_labels, more_labels[:10])
 
 
 @pytest.mark.slow
 def test_splits_and_seeds_share_no_image() -> None:
-    sets = [render_split(split, count=32)[0] for split in SPLITS] + [render_split("train", seed=1, count=32)[0]]
+    sets = [render_signs(split, count=32)[0] for split in SPLITS] + [render_signs("train", seed=1, count=32)[0]]
     different = {image.tobytes() for images in sets for image in images}
     assert len(different) == 4 * 32
 
 
 def test_classes_are_balanced_at_every_multiple_of_their_count() -> None:
-    _, labels = render_split("val", count=5 * len(CLASSES))
+    _, labels = render_signs("val", count=5 * len(CLASSES))
     np.testing.assert_array_equal(np.bincount(labels, minlength=len(CLASSES)), 5)
     assert all(total % len(CLASSES) == 0 for total in SPLITS.values())
     assert not np.array_equal(labels[:16], labels[16:32])
@@ -36,7 +37,7 @@ def test_classes_are_balanced_at_every_multiple_of_their_count() -> None:
 
 @pytest.mark.parametrize("size", [16, 32, 33, 96])
 def test_images_of_any_size(size: int) -> None:
-    images, labels = render_split("test", size=size, count=6)
+    images, labels = render_signs("test", size=size, count=6)
     assert images.shape == (6, size, size, 3)
     assert images.dtype == np.uint8
     assert labels.dtype == np.int64
@@ -44,7 +45,7 @@ def test_images_of_any_size(size: int) -> None:
 
 
 def test_sizes_show_the_same_scene() -> None:
-    small, large = render_split("test", size=32, count=16)[0], render_split("test", size=64, count=16)[0]
+    small, large = render_signs("test", size=32, count=16)[0], render_signs("test", size=64, count=16)[0]
     halved = large.reshape(16, 32, 2, 32, 2, 3).mean(axis=(2, 4))
     differences = np.abs(halved - small).mean(axis=(1, 2, 3))
     assert np.median(differences) < 12
@@ -62,8 +63,8 @@ def test_faces_fill_their_square_and_cannot_be_changed() -> None:
 
 def _ridge_accuracy(train: int, test: int) -> float:
     """Accuracy of a ridge regression from every second value of an image to its class."""
-    train_images, train_labels = render_split("train", count=train)
-    test_images, test_labels = render_split("test", count=test)
+    train_images, train_labels = render_signs("train", count=train)
+    test_images, test_labels = render_signs("test", count=test)
     values = [images.reshape(len(images), -1)[:, ::2] / 127.5 - 1 for images in (train_images, test_images)]
     features, test_features = ((x - x.mean(axis=1, keepdims=True)).astype(np.float32) for x in values)
     targets = np.eye(len(CLASSES), dtype=np.float32)[train_labels] - 1 / len(CLASSES)
@@ -80,11 +81,11 @@ def test_a_linear_classifier_does_not_tell_the_classes_apart() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: render_split("all"), "split .* train, val, test; got 'all'"),
-        (lambda: render_split("val", size=8), "size .* 16 pixels; got 8"),
-        (lambda: render_split("val", seed=-1), "seed .* not .* negative; got -1"),
-        (lambda: render_split("val", count=0), "count .* 1 to 2000 .* 'val'; got 0"),
-        (lambda: render_split("val", count=2001), "count .* 1 to 2000 .* 'val'; got 2001"),
+        (lambda: render_signs("all"), "split .* train, val, test; got 'all'"),
+        (lambda: render_signs("val", size=8), "size .* 16 pixels; got 8"),
+        (lambda: render_signs("val", seed=-1), "seed .* not .* negative; got -1"),
+        (lambda: render_signs("val", count=0), "count .* 1 to 2000 .* 'val'; got 0"),
+        (lambda: render_signs("val", count=2001), "count .* 1 to 2000 .* 'val'; got 2001"),
         (lambda: render_drive(-1, 3), "seed .* not .* negative; got -1"),
         (lambda: render_drive(0, 0), "frames .* at least 1; got 0"),
         (lambda: render_drive(0, 3, (90, 640)), "size .* 120 x 160 pixels; got 90 x 640"),
@@ -93,7 +94,7 @@ def test_a_linear_classifier_does_not_tell_the_classes_apart() -> None:
     ],
 )  # fmt: skip
 def test_arguments_out_of_range_are_named_in_one_line(call: Callable[[], object], message: str) -> None:
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises(UsageError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
 

@@ -19,7 +19,7 @@ from allweather.runtimes.tta.views import (
     view,
 )
 from allweather.runtimes.types import Image
-from allweather.trainers.data.signs.dataset import render_split
+from allweather.trainers.data.signs.dataset import render_signs
 from allweather.trainers.tta.tensor_views import TENSOR_VIEWS, apply_view
 
 NAMES = (*VIEWS, *FURTHER_VIEWS, *CLASSIC_VIEWS, "zoom1.2/hflip", "hflip/crop-top-left/color2")
@@ -29,7 +29,7 @@ MAX_LEVELS = 1 if int(cv2.__version__.split(".")[0]) >= 5 else 6  # OpenCV 4 rou
 @pytest.fixture(scope="module")
 def photos() -> Image:
     """Signs, noise, a flat image and one whose colors span part of the range: uint8 [n, 24, 40, 3]."""
-    signs = render_split("test", size=40, count=6)[0][:, 8:32]
+    signs = render_signs("test", size=40, count=6)[0][:, 8:32]
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (2, 24, 40, 3), np.uint8)
     narrow = rng.integers(60, 180, (2, 24, 40, 3), np.uint8)

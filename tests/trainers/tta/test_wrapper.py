@@ -18,7 +18,7 @@ from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.views import VIEWS, view
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.checkpoint.predictor_file import load_predictor
-from allweather.trainers.data.signs.dataset import render_split
+from allweather.trainers.data.signs.dataset import render_signs
 from allweather.trainers.inference.forward import logits
 from allweather.trainers.models.loss_predictor import build_predictor, predictor_input_spec
 from allweather.trainers.policies.average import average_views
@@ -41,7 +41,7 @@ def model() -> nn.Module:
 @pytest.fixture(scope="module")
 def images() -> Tensor:
     """Signs, uint8 [20, 3, 32, 32]."""
-    return torch.from_numpy(render_split("test", count=20)[0]).permute(0, 3, 1, 2)
+    return torch.from_numpy(render_signs("test", count=20)[0]).permute(0, 3, 1, 2)
 
 
 def evaluated(policy: Policy, model: nn.Module, images: Tensor) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
@@ -136,7 +136,7 @@ def test_the_merge_modes_are_those_of_ttach(mode: MergeMode, model: nn.Module, i
 
 
 def test_a_predictor_of_large_images_sees_them_reduced_as_on_the_device() -> None:
-    large = torch.from_numpy(render_split("test", size=100, count=4)[0]).permute(0, 3, 1, 2)
+    large = torch.from_numpy(render_signs("test", size=100, count=4)[0]).permute(0, 3, 1, 2)
     spec = predictor_input_spec(InputSpec(100, 90))
     seen: list[Tensor] = []
 

@@ -11,7 +11,7 @@ from tokenize import TokenError
 import numpy as np
 import numpy.typing as npt
 
-from allweather.runtimes.cameras.image_files.decode import read_image
+from allweather.runtimes.cameras.image_files.decode import read_and_decode
 from allweather.runtimes.cameras.image_files.names import is_image_name
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.preprocess import InputSpec
@@ -267,7 +267,7 @@ def _image_files(cell: Path, classes: Sequence[str]) -> tuple[str, ...]:
 
 def _read_image(path: Path) -> Image:
     try:
-        return read_image(path)
+        return read_and_decode(path).pixels
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     except DataError as error:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from allweather.trainers.data.signs.dataset import SPLITS, render_split
+from allweather.trainers.data.signs.dataset import SPLITS, render_signs
 from allweather.trainers.data.signs.drive import DriveFrame, render_drive
 from allweather.trainers.data.signs.sign.sign_faces import CLASSES
 
-__all__ = ["CLASSES", "SPLITS", "DriveFrame", "render_drive", "render_split"]
+__all__ = ["CLASSES", "SPLITS", "DriveFrame", "render_drive", "render_signs"]

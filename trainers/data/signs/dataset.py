@@ -8,6 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.types import Image
 from allweather.trainers.data.signs.backgrounds import draw_backgrounds
 from allweather.trainers.data.signs.sign.scene import paint_scene, sample_scene
@@ -17,7 +18,7 @@ SPLITS: Mapping[str, int] = MappingProxyType({"train": 12_000, "val": 2_000, "te
 MIN_SIZE = 16  # pixels
 
 
-def render_split(
+def render_signs(
     split: str, *, size: int = 32, seed: int = 0, count: int | None = None
 ) -> tuple[Image, NDArray[np.int64]]:
     """Renders a split, or its first images: 1 ms an image of 32 px on one core of a busy 2.5 GHz Xeon.
@@ -33,7 +34,7 @@ def render_split(
         that starts at a multiple of 16 holds each class once.
 
     Raises:
-        ValueError: An argument is out of range.
+        UsageError: An argument is out of range.
     """
     _check(split, size, seed, count)
     split_index = list(SPLITS).index(split)
@@ -53,10 +54,10 @@ def render_split(
 
 def _check(split: str, size: int, seed: int, count: int | None) -> None:
     if split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
+        raise UsageError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
     if size < MIN_SIZE:
-        raise ValueError(f"size must be at least {MIN_SIZE} pixels; got {size}")
+        raise UsageError(f"size must be at least {MIN_SIZE} pixels; got {size}")
     if seed < 0:
-        raise ValueError(f"seed must not be negative; got {seed}")
+        raise UsageError(f"seed must not be negative; got {seed}")
     if count is not None and not 1 <= count <= SPLITS[split]:
-        raise ValueError(f"count must be 1 to {SPLITS[split]} for split {split!r}; got {count}")
+        raise UsageError(f"count must be 1 to {SPLITS[split]} for split {split!r}; got {count}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.types import Image
 from allweather.trainers.data.signs.conditions.schedule import CLEAR, apply_condition, condition_schedule
 from allweather.trainers.data.signs.landscape.camera import CameraPose, camera_path
@@ -67,14 +68,14 @@ def render_drive(
         included.
 
     Raises:
-        ValueError: An argument is out of range.
+        UsageError: An argument is out of range.
     """
     if seed < 0:
-        raise ValueError(f"seed must not be negative; got {seed}")
+        raise UsageError(f"seed must not be negative; got {seed}")
     if frames < 1:
-        raise ValueError(f"frames must be at least 1; got {frames}")
+        raise UsageError(f"frames must be at least 1; got {frames}")
     if size[0] < MIN_SIZE[0] or size[1] < MIN_SIZE[1]:
-        raise ValueError(f"size must be at least {MIN_SIZE[0]} x {MIN_SIZE[1]} pixels; got {size[0]} x {size[1]}")
+        raise UsageError(f"size must be at least {MIN_SIZE[0]} x {MIN_SIZE[1]} pixels; got {size[0]} x {size[1]}")
     return _render_frames(seed, frames, size, conditions)
 
 

@@ -18,7 +18,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps, features
 
 from allweather.runtimes.cameras.image_files import decode_image
-from allweather.runtimes.cameras.image_files.decode import decode, read_image
+from allweather.runtimes.cameras.image_files.decode import decode, read_and_decode
 from allweather.runtimes.cameras.image_files.deep import to_8_bits
 from allweather.runtimes.cameras.image_files.jpeg_png import complete
 from allweather.runtimes.errors import DataError
@@ -247,4 +247,4 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
     else:
         path.symlink_to("/dev/zero")
     with pytest.raises(DataError, match="a pipe or a device"):
-        read_image(path)
+        read_and_decode(path)

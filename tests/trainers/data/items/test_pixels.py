@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image as PillowImage
 
-from allweather.runtimes.cameras.image_files.decode import decode, read_image
+from allweather.runtimes.cameras.image_files.decode import decode
+from allweather.runtimes.cameras.image_files.read import read_image
 from allweather.runtimes.cameras.images import FolderCapture
 from allweather.runtimes.errors import DataError
 from allweather.trainers.data.items.pixels import to_pixels

@@ -10,7 +10,7 @@ from torch.autograd.functional import hessian
 
 from allweather.runtimes.errors import TrainingError
 from allweather.trainers.data.signs import CLASSES as SIGNS
-from allweather.trainers.data.signs import render_split
+from allweather.trainers.data.signs import render_signs
 from allweather.trainers.methods.learned_augmentation.influence import (
     append_one,
     conjugate_gradients,
@@ -31,7 +31,7 @@ CLASSES, TRAIN, VAL = 4, 240, 160
 @pytest.fixture(scope="module")
 def problem() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Traffic signs of four classes as 4 x 4 gray pixels: features and labels of both splits, and the fitted weight."""
-    images, labels = map(torch.from_numpy, render_split("train", count=(TRAIN + VAL) // CLASSES * len(SIGNS)))
+    images, labels = map(torch.from_numpy, render_signs("train", count=(TRAIN + VAL) // CLASSES * len(SIGNS)))
     images, labels = images[labels < CLASSES], labels[labels < CLASSES]
     pixels = images.double().mean(3).reshape(-1, 4, 8, 4, 8).mean((2, 4)).flatten(1) / 64
     features = append_one(pixels - pixels.mean(0))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.types import Image
 from allweather.trainers.data.signs.conditions.air import fog, snow
 from allweather.trainers.data.signs.conditions.lens import blur, dirt
@@ -58,10 +59,10 @@ def apply_condition(frame: Image, condition: str, index: int, seed: int) -> Imag
         uint8 [H, W, 3].
 
     Raises:
-        ValueError: There is no such condition.
+        UsageError: There is no such condition.
     """
     if condition == CLEAR:
         return frame
     if condition not in _BAD:
-        raise ValueError(f"condition must be one of {', '.join(CONDITIONS)}; got {condition!r}")
+        raise UsageError(f"condition must be one of {', '.join(CONDITIONS)}; got {condition!r}")
     return _BAD[condition].apply(frame, _BAD[condition].strength, index, seed)
