@@ -66,7 +66,7 @@ def create(
         raise UsageError(f"the report would lie in {kept}, which keeps the stages; name another --report")
     check_report_folder(folder, "--report")
     from allweather.create.create import create as create_bundle
-    from allweather.create.report import summary_table
+    from allweather.create.report import distinct_systems, summary_table
     from allweather.trainers.data.files.outputs import check_output_is_no_class
 
     if settings.data is not None:
@@ -87,5 +87,5 @@ def create(
         stages = {stage.name: {"state": stage.state, "seconds": stage.seconds} for stage in made.stages}
         print_result({**facts, "stages": stages, "comparison": to_json(made.comparison)}, True, "created")
         return
-    print_table(summary_table(made.comparison.systems))
+    print_table(summary_table(distinct_systems(made.comparison.systems)))
     print_result(facts, False, "created")

@@ -82,14 +82,14 @@ def write_create_report(created: Created, folder: Path) -> None:
         OutputError: The folder cannot be written to.
     """
     compared = created.comparison
-    systems = compared.systems
+    systems = distinct_systems(compared.systems)
     summary, parity, stages = summary_table(systems), parity_table(created.bundles), _stage_table(created.stages)
     made = origin_section(created.origin)
     reading = f"{HOW_TO_READ} {corruptions_measured(list(systems[0].by_severity), compared.images)}"
     told = [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(created.notes)]
     sections = [
         Section("Result", reading, summary, image="families.png", alt=_in_words(systems)),
-        Section("What the comparison can tell", " ".join([*_changes(systems), WHAT_WAS_SEEN])),
+        Section("What the comparison can tell", " ".join([*_changes(compared.systems), WHAT_WAS_SEEN])),
         Section("Error by corruption and severity, %", image="errors.png"),
         Section("Reliability on corrupted images", RELIABILITY, image="reliability.png"),
     ]
@@ -117,7 +117,7 @@ def write_create_report(created: Created, folder: Path) -> None:
     title = f"{created.out.name}: {', '.join(each.name for each in systems)}"
     lead = f"{compared.data}: {compared.images} images in each cell, {compared.corrupted}; {compared.machine}"
     files["report.html"] = page(title, lead, sections, _figures(systems))
-    notes = [f"- {markdown(note)}" for note in (*_changes(systems), *told)]
+    notes = [f"- {markdown(note)}" for note in (*_changes(compared.systems), *told)]
     files["report.md"] = markdown_page(
         title, lead, markdown_table(summary), [reading, "", WHAT_WAS_SEEN], notes, [MODELS], markdown_table(parity),
         ["![Error by family](families.png)"], markdown_table(stages), section_in_markdown(made),
@@ -128,6 +128,15 @@ def write_create_report(created: Created, folder: Path) -> None:
 def settings_yaml(config: CreateConfig) -> str:
     """Returns a configuration with all of its values as YAML that `--config` reads."""
     return str(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+def distinct_systems(systems: Sequence[SystemResult]) -> list[SystemResult]:
+    """Returns the systems without one whose policy is the one view of the system before: it would be shown twice."""
+    return [*systems[:1], *(other for one, other in pairwise(systems) if not _is_the_same(one, other))]
+
+
+def _is_the_same(one: SystemResult, other: SystemResult) -> bool:
+    return other.name == f"{one.name}{TTA}" and (other.policy, other.errors) == (one.policy, one.errors)
 
 
 def summary_table(systems: Sequence[SystemResult]) -> list[Row]:
@@ -180,9 +189,11 @@ def _changes(systems: Sequence[SystemResult]) -> list[str]:
     """Says of each system what it gains over the one before, and whether that may be chance."""
     lines = []
     for one, other in pairwise(systems):
-        is_same_model = other.name == f"{one.name}{TTA}"
-        if is_same_model and (other.policy, other.errors) == (one.policy, one.errors):
-            lines.append(f"{other.name} is the same as {one.name}: no policy was better than one view beyond chance.")
+        if _is_the_same(one, other):
+            lines.append(
+                f"{other.name} is the same as {one.name}, and not shown: no policy was better than one view beyond "
+                "chance."
+            )
         elif other.change is not None:
             change, low, high = (100 * each for each in (other.change.value, other.change.low, other.change.high))
             chance = "; this may be chance" if low <= 0 <= high else ""

@@ -69,7 +69,10 @@ def predictor_stage(
         add_to_bundle(model, predictor, None, dataset, path)
     shutil.rmtree(losses, ignore_errors=True)
     metrics = predictor.metrics
-    text = f"rank correlation {metrics['rank_correlation']:.2f}, gain {100 * metrics['gain']:+.1f} points at one view"
+    text = (
+        f"accuracy {100 * metrics['gain']:+.1f} points with the view that it ranks first; rank correlation with the "
+        f"true losses {metrics['rank_correlation']:.2f} (1 at best)"
+    )
     return StageResult(text, tuple(quality_sentences(metrics)))
 
 

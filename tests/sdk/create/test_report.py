@@ -10,7 +10,7 @@ import pytest
 
 from allweather.create.comparison import GROUPS, SystemResult
 from allweather.create.plots import family_bars, reliability_curves
-from allweather.create.report import TITLES, _changes, summary_table
+from allweather.create.report import TITLES, _changes, distinct_systems, summary_table
 from allweather.evaluation.error_rate import ErrorRate
 from allweather.trainers.corruptions import COMMON, EXTRA
 
@@ -63,7 +63,10 @@ def test_the_table_has_a_column_for_each_system() -> None:
             "is 2.0 points higher than that of plain (a change of +1.0 to +3.0 points, paired, at 95 %).",
         ),
         (after(-0.01, -0.03, 0.01), "(a change of -3.0 to +1.0 points, paired, at 95 %); this may be chance."),
-        (dataclasses.replace(PLAIN, name="plain + TTA"), "plain + TTA is the same as plain: no policy was better"),
+        (
+            dataclasses.replace(PLAIN, name="plain + TTA"),
+            "plain + TTA is the same as plain, and not shown: no policy was better",
+        ),
         (
             dataclasses.replace(PLAIN, name="robust", change=ErrorRate(0, 0, 0)),
             "robust is 0.0 points higher than that of plain (a change of +0.0 to +0.0 points, paired, at 95 %)",
@@ -73,6 +76,15 @@ def test_the_table_has_a_column_for_each_system() -> None:
 def test_what_may_be_chance_is_said(system: SystemResult, sentence: str) -> None:
     (said,) = _changes([PLAIN, system])
     assert sentence in said
+
+
+def test_a_system_that_is_the_same_as_the_one_before_is_not_shown_twice() -> None:
+    robust = dataclasses.replace(PLAIN, name="robust", policy="center")
+    alike = dataclasses.replace(robust, name="robust + TTA")
+    better = after(-0.05, -0.07, -0.03)
+    assert distinct_systems([PLAIN, robust, alike]) == [PLAIN, robust], "robust has the policy of plain, too"
+    assert distinct_systems([PLAIN, better]) == [PLAIN, better]
+    assert distinct_systems([PLAIN]) == [PLAIN]
 
 
 @pytest.mark.slow
