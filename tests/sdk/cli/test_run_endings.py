@@ -107,8 +107,8 @@ def test_the_log_on_stdout_is_all_that_is_there(exported: tuple[Path, Manifest],
     assert "b.png" in done.stderr
 
 
-def test_two_outputs_on_stdout_are_refused(exported: tuple[Path, Manifest], tmp_path: Path) -> None:
-    result = invoke("run", exported[0], "--source", tmp_path, "--jsonl", "-", "--json")
+def test_two_outputs_on_stdout_are_refused(sample_bundle: Path, tmp_path: Path) -> None:
+    result = invoke("run", sample_bundle, "--source", tmp_path, "--jsonl", "-", "--json")
     assert result.exit_code == 2
     assert "error: --json and --jsonl - both write to stdout; leave one of them out" in result.stderr
 

@@ -119,6 +119,7 @@ def disagreements(reference: Path, name: str, severity: int, ours_at: int) -> li
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("severity", SEVERITIES)
 @pytest.mark.parametrize("name", RANDOM)
 def test_random_corruptions_agree_in_distribution(reference: Path, name: str, severity: int) -> None:
@@ -126,6 +127,7 @@ def test_random_corruptions_agree_in_distribution(reference: Path, name: str, se
     assert not differences, f"{name} {severity}: {'; '.join(differences)}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RANDOM)
 def test_the_statistics_tell_severities_apart(reference: Path, name: str) -> None:
     """The parameters of the next severity must fail the test above; otherwise it would prove nothing."""

@@ -116,6 +116,7 @@ def test_tables_that_are_none(name: str, predicted: torch.Tensor, true: torch.Te
         RANK_LOSSES[name](predicted, true)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RANK_LOSSES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 def test_tables_of_another_precision_have_about_the_same_loss(name: str, dtype: torch.dtype) -> None:

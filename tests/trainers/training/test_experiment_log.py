@@ -183,6 +183,7 @@ def test_a_tracking_server_that_is_not_there_is_one_line(monkeypatch: pytest.Mon
     assert "hunter2" not in str(told.value)
 
 
+@pytest.mark.slow
 def test_a_server_that_never_responds_is_waited_for_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(ENVIRONMENT) >= {"MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"}
     for name in ENVIRONMENT:  # what is set is left as it is

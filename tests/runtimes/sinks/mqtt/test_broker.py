@@ -172,6 +172,7 @@ def test_a_run_that_ends_before_it_is_connected_loses_nothing(started: Broker) -
     relay.cut()
 
 
+@pytest.mark.slow
 def test_a_broker_that_never_comes_is_told_at_the_end() -> None:
     sink = MqttSink("mqtt://me:s3cret@127.0.0.1:9", source="front", discovery="")
     sink.open()
