@@ -107,7 +107,21 @@ def finetune_stage(
             fabric=launch(), watch=lambda progress: _show(run, progress),
             watch_strengths=lambda name: run.result(f"searching the strength of {name}"),
         )  # fmt: skip
-    return StageResult(_accuracy(load_checkpoint(path, config.train.model)))
+    return finetune_result(load_checkpoint(path, config.train.model))
+
+
+def finetune_result(checkpoint: Checkpoint) -> StageResult:
+    """Says what finetuning came to, and how much of it is left where clean images may lose only so much."""
+    share = checkpoint.settings.get("finetuned_share")
+    if share is None:
+        return StageResult(_accuracy(checkpoint))
+    result = f"{_accuracy(checkpoint)}, with {100 * share:.0f} % of the finetuned weights"
+    bound = checkpoint.settings["max_clean_drop"]
+    note = (
+        f"each share of the finetuned weights loses more than {bound:g} points of clean accuracy, so the robust "
+        "classifier is the plain one; allow more (finetune.max_clean_drop) or finetune for longer (finetune.epochs)"
+    )
+    return StageResult(result, (note,) if share == 0 else ())
 
 
 def import_stage(start: Start, settings: CreateSettings, folder: Path, run: StageRun) -> StageResult:

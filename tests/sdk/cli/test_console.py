@@ -192,12 +192,10 @@ def test_a_stderr_that_is_full_does_not_end_a_command() -> None:
 
 
 @pytest.mark.end_to_end
-@pytest.mark.parametrize("name", ["COLUMNS", "LINES", "TERMINAL_WIDTH"])
 @pytest.mark.parametrize("value", ["0", "", "abc", "-5", "\u00b2", "9" * 5000])
-def test_a_size_of_the_terminal_that_is_none_hides_no_result(name: str, value: str) -> None:
+def test_a_size_of_the_terminal_that_is_none_hides_no_result(value: str) -> None:
+    size = dict.fromkeys(("COLUMNS", "LINES", "TERMINAL_WIDTH"), value)
     line = [sys.executable, "-m", "allweather.cli", "lint", "--json", "nothing.onnx"]
-    done = subprocess.run(
-        line, env={**os.environ, name: value}, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run(line, env={**os.environ, **size}, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: no file nothing.onnx")
