@@ -47,6 +47,8 @@ from allweather.trainers.training.launch import launch
 
 Cell = tuple[Image, npt.NDArray[np.int64]]  # uint8 [n, h, w, 3] images and their int64 [n] labels
 POLICIES = ("center", "hflip", "top:1", "top:1+flip", "top:1+flip@0.95", "top:2+flip", "top:2+flip@0.95")
+COLORS = ("#0072b2", "#e69f00", "#334155", "#cc79a7")  # of the bundles; the colour-blind tell them apart, too
+MILLISECONDS = (1, 1.5, 2, 3, 4, 6, 8, 10)
 PANELS = {"clean": "clean images", "common": "the 15 common corruptions"}
 
 
@@ -159,9 +161,9 @@ def front(points: Mapping[str, tuple[float, float]]) -> list[str]:
 
 
 def picture(records: Sequence[RunRecord]) -> bytes:
-    """Draws error against time, a panel for clean and one for corrupted images; the front is a line."""
+    """Draws error against time, clean and corrupted, a panel for each; the front is a line of numbered points."""
     bundles = list(dict.fromkeys(str(record.settings["bundle"]) for record in records))
-    with png_figure(11, 4.6) as (figure, png):
+    with png_figure(11, 5) as (figure, png):
         for column, (group, title) in enumerate(PANELS.items()):
             axes = figure.add_subplot(1, len(PANELS), column + 1)
             kind = "clean ms" if group == "clean" else "corrupted ms"
@@ -171,16 +173,21 @@ def picture(records: Sequence[RunRecord]) -> bytes:
                 for precision, marker in (("fp32", "o"), ("int8", "^")):
                     chosen = [points[each.row] for each in own if each.settings["precision"] == precision]
                     if chosen:
-                        axes.plot(*zip(*chosen, strict=True), marker, color=f"C{index}", label=f"{bundle}, {precision}")
+                        axes.plot(
+                            *zip(*chosen, strict=True), marker, color=COLORS[index], label=f"{bundle}, {precision}"
+                        )
             best = front(points)
             axes.plot(*zip(*(points[name] for name in best), strict=True), "-", color="0.6", zorder=0)
-            policies = {record.row: str(record.settings["policy"]) for record in records}
-            for name in best:
-                axes.annotate(policies[name], points[name], xytext=(4, 4), textcoords="offset points", fontsize=7)
+            for number, name in enumerate(best, 1):  # left below the front there are no points
+                place = {"xytext": (-3, -2), "textcoords": "offset points", "ha": "right", "va": "top"}
+                axes.annotate(str(number), points[name], fontsize=8, **place)
+            listed = "\n".join(f"{number}  {name}" for number, name in enumerate(best, 1))
+            axes.text(0.01, 0.02, listed, transform=axes.transAxes, fontsize=7.5, va="bottom")
             axes.set(xscale="log", xlabel="median time of a frame, ms", ylabel="error, %", title=title)
-            for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-                axis(lambda value, position: f"{value:.3g}")
-            axes.legend(fontsize=7)
+            axes.set_xlim(0.7)
+            axes.set_xticks(MILLISECONDS, [f"{value:g}" for value in MILLISECONDS])
+            axes.minorticks_off()
+            axes.legend(fontsize=7.5)
     return png.getvalue()
 
 
