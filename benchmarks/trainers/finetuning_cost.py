@@ -13,8 +13,8 @@ default.
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -139,7 +139,9 @@ def peak_kilobytes() -> int:
 
 def main() -> None:
     """Prints one line for each kind of step."""
-    arch = sys.argv[1] if len(sys.argv) > 1 else "resnet20"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("arch", nargs="?", default="resnet20")
+    arch = parser.parse_args().arch
     model, images, labels = prepare(arch)
     times: dict[str, list[float]] = {name: [] for name in STEPS}
     for loss in STEPS.values():

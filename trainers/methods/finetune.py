@@ -54,7 +54,7 @@ class FinetuneSettings:
     """Settings of a finetuning.
 
     Attributes:
-        method: Which terms for the augmented copies the loss has; see `pair_objective.loss_weights`.
+        method: Which terms for the augmented copies the loss has: "at", "st", "fma", "ait" or "robust"; see `finetune`.
         strategy: How copies are augmented. "ca": by five augmentations at once; "ia": by a single augmentation, both as
             in the paper; "mixed": by a random subset at random strengths. None means "mixed" for method "robust" and
             "ca" for the others.

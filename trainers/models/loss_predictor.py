@@ -133,7 +133,7 @@ def build_predictor(name: str, spec: InputSpec, num_views: int = len(VIEWS)) -> 
     """Builds a loss predictor with random weights, drawn from torch's global generator.
 
     Args:
-        name: A name of `PREDICTORS`.
+        name: "tiny" or "efficientnet".
         spec: Input of the predictor; see `predictor_input_spec`.
         num_views: Number of views, at least 1. All views of `VIEWS` by default.
 

@@ -157,7 +157,7 @@ def tune_policy(
     """Chooses the test-time augmentation policy that is best on corrupted validation images.
 
     It is one view unless another policy is more accurate beyond chance (95 %, paired bootstrap); of policies that are
-    level, it is the one that runs the fewest views. `trainers.policies.compare_policies` returns all that was compared.
+    level, it is the one that runs the fewest views. What was compared, the command `allweather tune-policy` prints.
     The confidence of the chosen policy is calibrated; see `Policy.confidence_model`.
 
     Args:

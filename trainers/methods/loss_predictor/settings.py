@@ -20,7 +20,7 @@ class PredictorSettings:
     """Settings of the training of a loss predictor.
 
     Attributes:
-        kind: Network, a name of `PREDICTORS`.
+        kind: Network: "tiny" or "efficientnet".
         loss: Rank loss, a name of `RANK_LOSSES`.
         views: Names of the views whose losses are predicted, in the order of the outputs; "identity" is one of them.
         copy_settings: How the training images are corrupted. Of held-back images there are as many copies in all.
