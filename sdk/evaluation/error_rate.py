@@ -173,7 +173,7 @@ def paired_difference(first: KeptEvaluation, second: KeptEvaluation) -> PairedDi
         data = one.data if one.data == other.data else f"{one.data}, and {other.data}"
         raise UsageError(
             f"the two were evaluated on other images, so nothing is paired: {data}; evaluate both on the same data, at "
-            "the same size, with the same corruptions and seed"
+            "the same size, with the same corruptions and seed, both streamed or both in memory"
         )
     clean = _change(one, other, [CLEAN[0]])
     assert clean is not None

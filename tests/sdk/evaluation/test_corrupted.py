@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from allweather.evaluation.metrics import compute_metrics
 from allweather.runtimes.bundle.manifest import Manifest
 from allweather.runtimes.errors import DataError, EngineError, UsageError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.text import to_json
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
@@ -100,7 +101,9 @@ def test_an_interrupted_evaluation_resumes(evaluated: EvaluatedModel, dataset: D
     calls = 0
     resumed, _ = corrupted_evaluation(counted, dataset, generated(dataset), keep=tmp_path)
     assert calls == 2 + 6  # the clean images, those of the resume key, and the cells that were left
-    assert asdict(resumed) == asdict(whole)
+    assert to_json(resumed) == to_json(whole)
+    assert resumed.correctness.digest == whole.correctness.digest
+    assert all(np.array_equal(resumed.correctness.cells[key], each) for key, each in whole.correctness.cells.items())
     calls = 0
     other_set = replace(generated(dataset), seed=8)
     corrupted_evaluation(counted, dataset, other_set, keep=tmp_path)  # takes none of the finished cells

@@ -72,7 +72,7 @@ def without_times(result: object, *names: str) -> dict[str, object]:
     """The fields of a result without its provenance and what is measured with a clock."""
     assert dataclasses.is_dataclass(result)
     fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
-    return {name: value for name, value in fields.items() if name not in ("provenance", *names)}
+    return {name: value for name, value in fields.items() if name not in ("provenance", "correctness", *names)}
 
 
 @pytest.mark.slow
