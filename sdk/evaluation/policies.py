@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from allweather.evaluation.error_rate import ErrorRate, error_change, error_rate
+from allweather.evaluation.error_rate import ErrorChange, ErrorRate, error_change, error_rate
 from allweather.evaluation.policy_outcomes import CellOutcome, best_single_view, latency_ratios, run_policies
 from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.system.path_argument import as_path
@@ -62,7 +62,7 @@ class PolicyResult:
     clean: ErrorRate
     common: ErrorRate | None
     extra: ErrorRate | None
-    changes: dict[str, ErrorRate | None]
+    changes: dict[str, ErrorChange | None]
     share_of_oracle_gain: float | None
     errors: dict[str, float]
     view_shares: dict[str, tuple[float, ...]]
