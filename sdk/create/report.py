@@ -23,8 +23,10 @@ from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.markdown import markdown, markdown_page, markdown_table
 from allweather.runtimes.text import to_json
 from allweather.trainers.corruptions import COMMON, EXTRA
+from allweather.trainers.data.shards.patterns import shown
 
 Row = tuple[str, ...]
+HIDDEN = "# *** stands for a part of the URL that may be secret; --data with the whole URL replaces the key data\n"
 ARROW = "\u202f→\u202f"  # with spaces that break no line
 TITLES = {MEAN: "common 15", "extra": "extra 4"}
 HOW_TO_READ = (
@@ -100,7 +102,7 @@ def write_create_report(created: Created, folder: Path) -> None:
             [each.by_severity for each in systems], [each.name for each in systems], (COMMON, EXTRA)
         ),
         "result.json": json.dumps(to_json({"comparison": compared, "stages": _seconds(created.stages)}), indent=1),
-        "create.yaml": settings_yaml(created.config),
+        "create.yaml": _yaml_to_share(created.config),
     }
     if created.examples:
         text = (
@@ -123,6 +125,14 @@ def write_create_report(created: Created, folder: Path) -> None:
         ["![Error by family](families.png)"], markdown_table(stages), section_in_markdown(made),
     )  # fmt: skip
     write_files(folder, files)
+
+
+def _yaml_to_share(config: CreateConfig) -> str:
+    """Returns the same as `settings_yaml` without the password of a URL, as a report is passed on."""
+    if config.data is None or "://" not in config.data:
+        return settings_yaml(config)
+    hidden = config.model_copy(update={"data": shown(config.data)})
+    return f"{HIDDEN if hidden.data != config.data else ''}{settings_yaml(hidden)}"
 
 
 def settings_yaml(config: CreateConfig) -> str:

@@ -7,10 +7,12 @@ import dataclasses
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from allweather.create.comparison import GROUPS, SystemResult
+from allweather.create.config import CreateConfig
 from allweather.create.plots import family_bars, reliability_curves
-from allweather.create.report import TITLES, _changes, distinct_systems, summary_table
+from allweather.create.report import TITLES, _changes, _yaml_to_share, distinct_systems, summary_table
 from allweather.evaluation.error_rate import ErrorRate
 from allweather.trainers.corruptions import COMMON, EXTRA
 
@@ -94,3 +96,20 @@ def test_plots_are_images() -> None:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
         assert image is not None
         assert image.std() > 5
+
+
+@pytest.mark.parametrize(
+    ("data", "written"),
+    [
+        (
+            "webdataset:https://user:secret@host/{0..3}.tar?token=secret",
+            "webdataset:https://***@host/{0..3}.tar?token=***",
+        ),
+        ("webdataset:https://host/{0..3}.tar", "webdataset:https://host/{0..3}.tar"),
+        ("folder:secret", "folder:secret"),
+    ],
+)
+def test_the_settings_that_are_passed_on_hold_no_password(data: str, written: str) -> None:
+    text = _yaml_to_share(CreateConfig(data=data))
+    assert yaml.safe_load(text)["data"] == written
+    assert text.startswith("#") == ("***" in written)
