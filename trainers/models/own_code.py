@@ -31,6 +31,6 @@ def code_digest(network: nn.Module) -> str:
 def _sources(classes: list[type[nn.Module]]) -> Iterator[str]:
     for each in classes:
         module = sys.modules.get(each.__module__)
-        # there is none of a class that was made by exec, or of a compiled module
-        with suppress(OSError, TypeError):
+        # there is none of a class in a notebook or of a compiled module, and a file may have been edited to a wrong one
+        with suppress(OSError, TypeError, SyntaxError, ValueError):
             yield inspect.getsource(each if module is None or each.__module__ == "__main__" else module)
