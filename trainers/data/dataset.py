@@ -13,6 +13,7 @@ import torch
 from allweather.runtimes.crop import WHOLE, Crop
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.setting_types import is_number
 from allweather.trainers.data.class_names import check_class_names, class_order
 from allweather.trainers.data.held_out import complete_splits
 from allweather.trainers.data.image_size import ImageSize, check_size
@@ -172,9 +173,10 @@ class Dataset:
             seed: Random seed; the same seed gives the same images.
 
         Raises:
-            UsageError: The fraction is out of range.
+            UsageError: The fraction or the seed is out of range.
         """
         check_fraction(fraction)
+        _check_seed(seed)
         if fraction == 1:
             return self
         order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(seed))
@@ -200,8 +202,7 @@ class Dataset:
         """
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise UsageError(f"the number of test images is at least 1; got {count!r:.40}")
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
-            raise UsageError(f"seed is a whole number from 0 to 2^31 - 1; got {seed!r:.40}")
+        _check_seed(seed)
         if count >= len(self.test):
             return dataclasses.replace(self, test=self.test.readable())
         test = self.test.take(drawn_indices(len(self.test), count, seed)).readable()
@@ -218,9 +219,10 @@ class Dataset:
             seed: Random seed; the same seed gives the same labels.
 
         Raises:
-            UsageError: The share is out of range.
+            UsageError: The share or the seed is out of range.
         """
         check_label_noise(share)
+        _check_seed(seed)
         if share == 0:
             return self
         rng = torch.Generator().manual_seed(seed)
@@ -272,8 +274,8 @@ def check_fraction(fraction: float) -> None:
     Raises:
         UsageError: It is not above 0 and at most 1.
     """
-    if not 0 < fraction <= 1:
-        raise UsageError(f"the fraction of training images must be above 0 and at most 1; got {fraction:g}")
+    if not is_number(fraction) or not 0 < fraction <= 1:
+        raise UsageError(f"the fraction of training images must be above 0 and at most 1; got {fraction!r:.40}")
 
 
 def check_label_noise(share: float) -> None:
@@ -282,5 +284,10 @@ def check_label_noise(share: float) -> None:
     Raises:
         UsageError: It is not in 0..1.
     """
-    if not 0 <= share <= 1:
-        raise UsageError(f"the share of training labels to replace must be 0 to 1; got {share:g}")
+    if not is_number(share) or not 0 <= share <= 1:
+        raise UsageError(f"the share of training labels to replace must be 0 to 1; got {share!r:.40}")
+
+
+def _check_seed(seed: object) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+        raise UsageError(f"seed is a whole number from 0 to 2^31 - 1; got {seed!r:.40}")

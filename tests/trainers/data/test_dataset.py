@@ -145,3 +145,11 @@ def test_a_truth_value_is_no_seed_and_no_number_of_images(dataset: Dataset) -> N
     for count, seed in ((True, 0), (2, True)):
         with pytest.raises(UsageError):
             dataset.with_test_images(count, seed)
+
+
+@pytest.mark.parametrize("wrong", ["0.5", None, True, [0.5]])
+def test_shares_and_seeds_of_another_type_are_told(dataset: Dataset, wrong: Any) -> None:
+    for call in (dataset.subset, dataset.with_label_noise):
+        for share, seed in ((wrong, 0), (0.5, wrong)):
+            with pytest.raises(UsageError, match=r"must be (above )?0|whole number from 0"):
+                call(share, seed)
