@@ -36,6 +36,8 @@ EXTRAS = {  # extra that installs each library, by the name that it is imported 
     "webdataset": "webdataset",
 }
 
+CORE = ("numpy", "prometheus_client", "pydantic", "rich", "typer", "yaml")  # come with allweather itself
+
 PACKAGES = {  # on package indexes, where a library is imported under another name
     "PIL": "pillow",
     "cuda": "cuda-python",
@@ -50,13 +52,18 @@ def explain_missing() -> Iterator[None]:
     """Explains why a library that is imported in the `with` block is missing or cannot be loaded, and what to do.
 
     Raises:
-        DependencyError: An import in the block failed because a library that an extra installs is missing or
+        DependencyError: An import in the block failed because a library of the package or of an extra is missing or
             incomplete, or because the system cannot load the library's own parts.
     """
     try:
         yield
     except ModuleNotFoundError as error:
         library = (error.name or "").partition(".")[0]
+        if library in CORE:
+            raise DependencyError(
+                f"this needs {library}, which comes with allweather and is gone: "
+                "pip install --force-reinstall allweather"
+            ) from error
         if library not in EXTRAS:
             raise
         jetson = "; on a Jetson use the system's own cv2 (venv --system-site-packages)" if library == "cv2" else ""

@@ -38,6 +38,11 @@ def test_a_library_whose_parts_cannot_be_loaded_is_one_line() -> None:
         raise ImportError("cannot import name 'a' from 'b'", name="b")
 
 
+def test_a_library_of_the_package_itself_that_is_gone_is_one_line() -> None:
+    with pytest.raises(DependencyError, match=r"this needs yaml, .* --force-reinstall allweather"), explain_missing():
+        raise ModuleNotFoundError("No module named 'yaml'", name="yaml")
+
+
 @pytest.mark.end_to_end
 def test_run_with_little_address_space_ends_in_one_line(sample_bundle: Path) -> None:
     kilobytes = 520_000  # above, some libraries end the process by themselves
