@@ -57,6 +57,25 @@ class Counts(Branch):
         return out + type(self).calls
 
 
+class Pair(nn.Module):
+    """Two outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.norm(self.conv(x)), x
+
+
+class Doubles(Branch):
+    """It computes something else where a trace does not see it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.norm(self.conv(x))
+        return 2 * out if isinstance(x, Tensor) and float(x.max()) > 1 else out
+
+
 @pytest.mark.parametrize("arch", ["resnet8", pytest.param("mobilenetv2", marks=pytest.mark.slow)])
 def test_the_outputs_stay(arch: str) -> None:
     model = with_statistics(build_model(arch, 5, InputSpec(16, 16)))
@@ -69,7 +88,7 @@ def test_the_outputs_stay(arch: str) -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("network", [Untraceable, Counts])
+@pytest.mark.parametrize("network", [Untraceable, Counts, Pair])
 def test_a_network_that_cannot_be_traced_stays_as_it_is(network: type[nn.Module]) -> None:
     model = with_statistics(network())
     assert fold_batch_norms(model, EXAMPLE) is model
@@ -81,3 +100,37 @@ def test_a_norm_of_what_is_used_elsewhere_stays() -> None:
     assert count(folded) == 1
     with torch.no_grad():
         assert torch.allclose(folded(EXAMPLE), model(EXAMPLE), atol=1e-5)
+
+
+def test_a_branch_that_a_trace_does_not_see_stays() -> None:
+    model = with_statistics(Doubles())
+    folded = fold_batch_norms(model, EXAMPLE)
+    assert count(folded) == 0
+    with torch.no_grad():
+        for images in (EXAMPLE, 3 * EXAMPLE):
+            assert torch.allclose(folded(images), model(images), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["conv", "norm"])
+def test_what_is_hooked_to_a_layer_stays(name: str) -> None:
+    class Plain(Branch):
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.norm(self.conv(x))
+            return out
+
+    model = with_statistics(Plain())
+    with torch.no_grad():
+        most = 2 * float(torch.maximum(model.get_submodule("conv")(EXAMPLE).abs().max(), model(EXAMPLE).abs().max()))
+    model.get_submodule(name).register_forward_hook(lambda module, images, out: out.clamp(-most, most))
+    folded, bright = fold_batch_norms(model, EXAMPLE), 100 * EXAMPLE
+    with torch.no_grad():
+        assert torch.allclose(folded(bright), model(bright), rtol=1e-3, atol=1e-3)
+
+
+def test_a_hook_of_the_whole_network_stays() -> None:
+    model = with_statistics(build_model("resnet8", 5, InputSpec(16, 16)))
+    model.register_forward_pre_hook(lambda module, images: (images[0].clamp(-50, 50),))
+    folded, bright = fold_batch_norms(model, EXAMPLE), 100 * EXAMPLE
+    assert count(folded) == 0
+    with torch.no_grad():
+        assert torch.allclose(folded(bright), model(bright), rtol=1e-3, atol=1e-3)

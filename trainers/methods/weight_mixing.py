@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from allweather.trainers.data.dataset import LabeledImages
 from allweather.trainers.inference.forward import count_correct
@@ -46,11 +46,16 @@ def mix_weights(start: nn.Module, finetuned: nn.Module, share: float) -> nn.Modu
         share: Share of the finetuned weights, 0..1.
     """
     mixed = copy.deepcopy(finetuned).eval()
-    before = start.state_dict()
-    for name, value in mixed.state_dict().items():
-        if value.is_floating_point():
-            value.copy_(torch.lerp(before[name].to(value), value, share))
+    before, after = start.state_dict(), finetuned.state_dict()
+    mixed.load_state_dict({name: _between(before[name], value, share) for name, value in after.items()})
     return mixed
+
+
+def _between(before: object, after: object, share: float) -> object:
+    """Returns a value of a state dict; of what is no number with a fraction there is nothing between both."""
+    if isinstance(before, Tensor) and isinstance(after, Tensor) and (after.is_floating_point() or after.is_complex()):
+        return torch.lerp(before.to(after), after, share)
+    return after if share else before
 
 
 def mix_within(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
@@ -28,6 +29,37 @@ def another(checkpoint: Checkpoint) -> Classifier:
     return build_model(checkpoint.arch, len(checkpoint.classes), checkpoint.input).eval()
 
 
+class Own(nn.Module):
+    """A network with weights that two layers share, buffers of several kinds and a state of its own."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
+        self.second.weight = self.first.weight
+        self.register_buffer("steps", torch.tensor(seed))
+        self.register_buffer("phase", torch.randn(2, dtype=torch.complex64))
+        self.register_buffer("none", torch.zeros(0))
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"version": 1}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        assert state == {"version": 1}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_shared_weights_are_mixed_once_and_buffers_as_what_they_are(share: float) -> None:
+    start, end = Own(1), Own(2)
+    mixed = mix_weights(start, end, share)
+    before, after = start.state_dict(), end.state_dict()
+    for name, value in mixed.state_dict().items():
+        if name == "steps":
+            assert value == (2 if share else 1)
+        elif isinstance(value, torch.Tensor):
+            assert torch.allclose(value, (1 - share) * before[name] + share * after[name], atol=1e-6), name
+
+
 @pytest.mark.slow
 def test_weights_and_statistics_are_on_the_line_between_both(checkpoint: Checkpoint) -> None:
     start, end = checkpoint.classifier(), another(checkpoint)
@@ -39,7 +71,7 @@ def test_weights_and_statistics_are_on_the_line_between_both(checkpoint: Checkpo
                 expected = (1 - share) * before[name] + share * after[name]
                 assert torch.allclose(value, expected, atol=1e-6), name
             else:
-                assert torch.equal(value, after[name]), name
+                assert torch.equal(value, (after if share else before)[name]), name
     assert all(torch.equal(value, before[name]) for name, value in start.state_dict().items())
     assert all(torch.equal(value, after[name]) for name, value in end.state_dict().items())
 
