@@ -85,7 +85,7 @@ class Correctness:
             facts = [corrupted.source, files_digest(corrupted.source)]
             facts += [dataset.classes[label] for label in corrupted.labels.tolist()]
             digest.update(json.dumps(facts).encode("utf-8", "surrogateescape"))
-            first = next(iter(corrupted.batches(corrupted.corruptions[0], SEVERITIES[-1], COMPARED_IMAGES)))
+            first = next(iter(corrupted.batches(min(corrupted.corruptions), SEVERITIES[-1], COMPARED_IMAGES)))
             digest.update(np.ascontiguousarray(first).data)
             data += f", and {len(corrupted.labels)} a cell, {printable(corrupted.source)}"
         return Correctness(data, digest.hexdigest()[:16], cells)
@@ -145,7 +145,9 @@ def error_change(before: Sequence[npt.NDArray[np.bool_]], after: Sequence[npt.ND
     incorrect = ~np.stack([*after, *before])
     weights = np.repeat([[1, -1]], len(before), 1) / len(before)
     (low,), (high,) = bootstrap_intervals(incorrect, weights)
-    return ErrorChange(float(weights[0] @ incorrect.mean(1)), float(low), float(high), incorrect.shape[1])
+    errors = incorrect.sum(1)  # whole numbers, so that equal errors differ by exactly 0
+    value = int(errors[: len(after)].sum() - errors[len(after) :].sum()) / incorrect[: len(after)].size
+    return ErrorChange(value, float(low), float(high), incorrect.shape[1])
 
 
 def paired_difference(first: KeptEvaluation, second: KeptEvaluation) -> PairedDifference:

@@ -125,3 +125,17 @@ def test_only_evaluations_of_the_same_images_are_compared(
             evaluation.paired_difference(fog, other)
     with pytest.raises(UsageError, match="two results of evaluate or of evaluate_corrupted are compared; got float"):
         evaluation.paired_difference(fog, 0.5)  # type: ignore[arg-type]
+
+
+def test_corruptions_in_another_order_are_the_same(data: Dataset) -> None:
+    orders = ["fog", "contrast"], ["contrast", "fog"]
+    first, second = (evaluation.evaluate_corrupted(classifier(CLASSES), data, corruptions=each) for each in orders)
+    found = evaluation.paired_difference(first, second)
+    assert all(change.value == 0 for change in (found.clean, *found.by_corruption.values()))
+
+
+def test_equal_errors_differ_by_exactly_nothing() -> None:
+    wrong = [np.arange(18) >= count for count in (3, 4, 5, 6, 7)]
+    change = error_change(wrong, wrong[::-1])
+    assert change is not None
+    assert change.value == 0

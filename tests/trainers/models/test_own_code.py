@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,34 @@ def test_networks_of_libraries_have_no_code_of_the_user() -> None:
 def test_a_class_without_source_is_taken_as_it_is() -> None:
     made = type("Net", (nn.Module,), {"__module__": "nowhere"})
     assert len(code_digest(made())) == 16
+
+
+def test_a_class_that_a_layer_inherits_from_belongs_to_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests, parametrized = [], []
+    for act in ("relu", "tanh", "relu"):
+        base = type(_network(tmp_path, act, monkeypatch))
+        made = type("Sub", (base,), {"__module__": "nowhere"})
+        digests.append(code_digest(made()))
+        layer = type("Layer", (base, nn.Linear), {"__module__": "nowhere", "__init__": nn.Linear.__init__})(3, 3)
+        parametrized.append(code_digest(nn.utils.parametrizations.orthogonal(layer)))
+    for each in (digests, parametrized):
+        assert each[0] == each[2] != each[1]
+
+
+class _Function(nn.Module):
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(x)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_code_that_torch_wrote_belongs_to_the_network() -> None:
+    traced = [torch.fx.symbolic_trace(_Function(act)) for act in (torch.relu, torch.tanh)]
+    assert len({code_digest(each) for each in traced}) == 2
+    scripted = [torch.jit.trace(_Function(act), torch.rand(2, 3)) for act in (torch.relu, torch.tanh)]
+    assert len({code_digest(each) for each in scripted}) == 2
