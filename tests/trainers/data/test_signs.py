@@ -91,6 +91,10 @@ def test_a_linear_classifier_does_not_tell_the_classes_apart() -> None:
         (lambda: render_drive(0, 3, (90, 640)), "size .* 120 x 160 pixels; got 90 x 640"),
         (lambda: conditions.apply_condition(np.zeros((4, 4, 3), np.uint8), "hail", 0, 0),
          "condition .* clear, dusk, .*, dirty lens; got 'hail'"),
+        (lambda: render_signs("test", count=2.5), "count must be 1 to 4000 for split 'test'; got 2.5"),  # type: ignore[arg-type]
+        (lambda: render_signs("test", size="32"), "size must be at least 16 pixels; got '32'"),  # type: ignore[arg-type]
+        (lambda: render_signs("test", seed=None), "seed must be a whole number; got None"),  # type: ignore[arg-type]
+        (lambda: render_signs(["test"]), "split must be one of train, val, test"),  # type: ignore[arg-type]
     ],
 )  # fmt: skip
 def test_arguments_out_of_range_are_named_in_one_line(call: Callable[[], object], message: str) -> None:
