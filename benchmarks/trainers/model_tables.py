@@ -50,6 +50,9 @@ MODELS: Mapping[str, Model] = {
     "resnet20-45000-fma-ca-0": Model(UNSEEN, f"{LONG} --only fma-ca-0"),
     "resnet20-45000-fma-layers-ca-0": Model(UNSEEN, f"{LONG} --layers layer3.2.relu2 --only fma-layers-ca-0"),
     "resnet20-45000-robust-0": Model(UNSEEN, f"{TABLES} {UNSEEN_FILE} cifar10:ROOT FOLDER --epochs 4 --only robust-0"),
+    "resnet20-45000-robust-max-drop-0": Model(
+        UNSEEN, f"{TABLES} {UNSEEN_FILE} cifar10:ROOT FOLDER --epochs 10 --only robust-max-drop-0"
+    ),
     "resnet20-at-ca-0": Model(PUBLISHED, f"{SHORT} --only at-ca"),
     "resnet20-fma-ca-0": Model(PUBLISHED, f"{SHORT} --only fma-ca-0"),
     "resnet20-fma-ca-30-epochs": Model(

@@ -106,7 +106,10 @@ STUDY_TABLES = (
         {"clean": "clean", "common 15": "common", "extra 4": "extra"},
         (
             "resnet20-45000",
-            *(f"resnet20-45000-{name}-0" for name in ("at-ca", "st-ca", "fma-ca", "fma-layers-ca", "robust")),
+            *(
+                f"resnet20-45000-{name}-0"
+                for name in ("at-ca", "st-ca", "fma-ca", "fma-layers-ca", "robust", "robust-max-drop")
+            ),
         ),
         {},
         (),

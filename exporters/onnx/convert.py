@@ -12,7 +12,6 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from allweather.exporters.onnx.fold import fold_batch_norms
 from allweather.runtimes.errors import EngineError, first_line
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.isolated_imports import isolated_imports
@@ -65,14 +64,13 @@ def to_onnx(model: nn.Module, spec: InputSpec, arithmetic: torch.dtype = torch.f
         EngineError: The model has an operation that ONNX does not have, or is larger than one file can be.
     """
     example = torch.zeros(2, spec.height, spec.width, 3, dtype=torch.uint8)
-    noise = torch.rand(2, 3, spec.height, spec.width, generator=torch.Generator().manual_seed(0))
     quiet = silence_loggers("torch", "torch.onnx", "onnxscript", "onnx_ir")
     # the exporter imports torch's compiler; and torch prints a graph that it cannot export
     with isolated_imports(), warnings.catch_warnings(), quiet, redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")  # deprecations inside the exporter and the libraries it calls
         try:
             program = torch.onnx.export(
-                DeployedModel(copy.deepcopy(fold_batch_norms(model, noise)), arithmetic).eval(),
+                DeployedModel(copy.deepcopy(model), arithmetic).eval(),
                 (example,),
                 input_names=[INPUT],
                 output_names=[OUTPUT],
