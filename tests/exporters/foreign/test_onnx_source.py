@@ -39,6 +39,7 @@ def infer(graph: bytes, images: Image = IMAGES, outputs: int = 3) -> Floats:
     return engine.infer(images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opset", [9, 11, 13, 17, 21])
 @pytest.mark.parametrize("layout", ["nchw", "nhwc"])
 @pytest.mark.parametrize("batch", ["batch", 1, 4])

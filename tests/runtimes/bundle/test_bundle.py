@@ -230,6 +230,7 @@ STEPS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bundle", "bundle.zip"])
 @pytest.mark.parametrize("error", [FULL, KeyboardInterrupt()], ids=["full disk", "interrupt"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

@@ -97,6 +97,7 @@ def test_scene_cuts_are_no_faults() -> None:
     assert {each.state for each in health} == {"clear"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("period", [0.5, 2.0, 6.0, 20.0])
 def test_a_measure_that_varies_around_a_limit_does_not_flap(period: float) -> None:
     scene = clear_measures()

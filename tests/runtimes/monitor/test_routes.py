@@ -120,6 +120,7 @@ def test_a_camera_without_a_frame_is_said_to_have_none_yet() -> None:
     assert (code, b"no frame" in body) == (503, True)
 
 
+@pytest.mark.slow
 def test_a_camera_of_any_name_is_answered_about() -> None:
     live = preview(1)
     live.camera.name = "caf\udce9\n\x1b[31m</script>\u202e"

@@ -17,6 +17,7 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.open_model import EvaluatedModel
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["top/../../../outside/x", f"top:{'1' * 400}", "top\\..\\x"])
 def test_a_plot_stays_in_the_folder_whatever_its_policy_is_called(tmp_path: Path, dataset: Dataset, name: str) -> None:
     def logits(images: Image) -> Floats:

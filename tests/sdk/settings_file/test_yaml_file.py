@@ -91,6 +91,7 @@ def test_what_is_no_file_of_settings_gets_one_line(text: str, message: str) -> N
     assert str(error.value).isprintable()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "part", ["9", "[", "{", "- ", "a: ", "? ", "'", '"', "\\n", "#", "1,", "|\n", "\t", "9.", "&a ", "\n\n", "a:\n "]
 )

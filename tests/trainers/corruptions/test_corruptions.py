@@ -52,6 +52,7 @@ def corrupted(images: Image, name: str, severity: int, *, seed: int = 0, first: 
     return CORRUPTIONS[name](images, severity, image_rngs(seed, name, severity, first, len(images)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("severity", SEVERITIES)
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_the_result_has_the_shape_of_the_images(name: str, severity: int) -> None:
@@ -76,6 +77,7 @@ def test_randomness_comes_from_the_seed_alone(name: str) -> None:
         assert same == (name in DETERMINISTIC), f"{name} {severity} {'ignores' if same else 'depends on'} the seed"
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(cut=st.integers(1, 6), severity=st.sampled_from(SEVERITIES), large=st.booleans())
 @pytest.mark.parametrize("name", CORRUPTIONS)
@@ -87,6 +89,7 @@ def test_the_result_does_not_depend_on_the_batches(name: str, cut: int, severity
     np.testing.assert_array_equal(whole[cut], corrupted(images[cut : cut + 1], name, severity, first=10 + cut)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GROWING)
 @pytest.mark.parametrize("side", [32, 112])
 def test_severities_grow(name: str, side: int) -> None:

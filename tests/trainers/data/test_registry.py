@@ -157,6 +157,7 @@ def test_the_class_names_of_cifar10_are_those_of_its_files(cifar10: Path) -> Non
     assert dataset_classes(f"cifar10:{cifar10}") == tuple(read(cifar10, train=False).classes)
 
 
+@pytest.mark.slow
 def test_signs_of_any_size_and_number(monkeypatch: pytest.MonkeyPatch) -> None:
     render, requested = signs.render_signs, {}
 

@@ -124,6 +124,7 @@ def test_the_ground_truth_lies_inside_the_image(frames: list[DriveFrame]) -> Non
     assert sum(frame.label is not None for frame in frames) > 50
 
 
+@pytest.mark.slow
 def test_signs_grow_until_they_are_passed(frames: list[DriveFrame]) -> None:
     boxes = [(frame.sign, frame.box) for frame in frames if frame.box is not None]
     boxes_of_signs = [[box for _, box in group] for _, group in groupby(boxes, key=lambda pair: pair[0])]
@@ -159,6 +160,7 @@ def test_the_schedule_gives_each_condition_an_equal_part() -> None:
 CHANGES = [sensor.dusk, air.snow, air.fog, sensor.add_noise, lens.blur, lens.dirt]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_condition_is_pure_and_grows_with_strength(change: Callable[..., np.ndarray]) -> None:
     frame = next(render_drive(1, 1, (120, 160))).image

@@ -86,6 +86,7 @@ def test_a_real_gain_is_found_and_the_cheaper_of_level_policies_is_chosen() -> N
     assert again.sentences() == selection.sentences()  # the resampling is seeded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("more_by", "chosen"), [(1, "hflip+logits"), (0, "hflip"), (-1, "hflip")])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_of_the_same_views_the_more_accurate_average_is_chosen(more_by: int, chosen: str, reverse: bool) -> None:
@@ -109,6 +110,7 @@ def test_a_better_policy_that_runs_too_many_views_is_named() -> None:
     assert not any("better, but" in each for each in select_policy(compared, center, 5).sentences())
 
 
+@pytest.mark.slow
 def test_the_best_of_many_policies_left_out_is_not_called_better_by_chance() -> None:
     rng, named = np.random.default_rng(5), 0
     for _ in range(60):

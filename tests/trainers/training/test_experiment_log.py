@@ -6,14 +6,12 @@ import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 from lightning_fabric.loggers import CSVLogger, Logger
-from mlflow import MlflowClient
-from mlflow.entities import Run
 from tensorboardX.proto.event_pb2 import Event
 from torch import nn
 
@@ -28,6 +26,10 @@ from allweather.trainers.training.launch import launch
 from allweather.trainers.training.mlflow_logger import ENVIRONMENT, allowed_name
 from allweather.trainers.training.progress import EpochReport, Progress
 from allweather.trainers.training.settings import FitSettings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 SETTINGS = FitSettings(epochs=3, batch_size=60, seed=4)
 
@@ -65,6 +67,8 @@ def tensorboard_rows(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def mlflow_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[MlflowClient, list[Run]]:
+    from mlflow import MlflowClient  # takes more than a second, which other tests need not
+
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     client = MlflowClient(tracking_uri=folder.as_uri())
     experiment = client.get_experiment_by_name("allweather")

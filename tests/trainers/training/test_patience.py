@@ -53,6 +53,7 @@ def model() -> nn.Module:
     return Classifier(nn.Sequential(*layers), InputSpec(8, 8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("patience", "epochs", "kept"), [(1, 3, 2), (3, 5, 2), (4, 7, 6), (7, 7, 6), (None, 7, 7)])
 def test_the_best_epoch_is_kept_and_the_schedule_stays(patience: int | None, epochs: int, kept: int) -> None:
     objective, data = GivenAccuracies(RISES_LATE), few_images()
@@ -65,6 +66,7 @@ def test_the_best_epoch_is_kept_and_the_schedule_stays(patience: int | None, epo
         assert torch.equal(trained.state_dict()[key], value), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopped_at", ["3", "7", "13", "15", "end"])  # steps, of three an epoch
 def test_a_resumed_run_keeps_the_same_epoch(tmp_path: Path, stopped_at: str) -> None:
     class StoppedError(Exception):

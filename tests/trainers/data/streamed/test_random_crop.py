@@ -24,6 +24,7 @@ def test_a_region_lies_inside_its_image(height: int, width: int, seed: int) -> N
     assert 0 <= region.y <= region.y + region.height <= height
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("height", "width"), [(400, 500), (375, 500), (100, 900), (300, 80)])
 def test_regions_are_distributed_as_those_of_torchvision(height: int, width: int) -> None:
     count = 2000
