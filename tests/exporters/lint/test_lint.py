@@ -128,6 +128,7 @@ def test_a_good_network_has_no_findings(new_net: New, blocks: Any, head: int | N
     assert (report.int8_layers, report.float_layers) == (layers, ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MUTATIONS)
 @given(blocks=BLOCKS, head=HEADS)
 @settings(max_examples=12, deadline=None)

@@ -227,6 +227,7 @@ def test_a_normalization_that_no_model_has_is_refused(raw: Any, std: float) -> N
     assert "input.mean.0" in refused(changed(raw, ("input", "mean", 0), 1e30))
 
 
+@pytest.mark.slow
 def test_what_a_policy_averages_is_only_written_where_it_is_logits(raw: Any) -> None:
     before = {
         "name": "hflip", "pick": "all", "views": ["identity", "hflip"], "num_views": 2, "hflip": False, "weights": [],
@@ -241,6 +242,7 @@ def test_what_a_policy_averages_is_only_written_where_it_is_logits(raw: Any) -> 
         assert "policies.0.averages: Input should be 'probabilities' or 'logits'" in refused(wrong)
 
 
+@pytest.mark.slow
 def test_a_confidence_model_is_only_written_where_there_is_one(raw: Any) -> None:
     plain = {
         "name": "center", "pick": "all", "views": ["identity"], "num_views": 1, "hflip": False, "weights": [],

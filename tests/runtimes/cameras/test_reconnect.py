@@ -79,6 +79,7 @@ def test_before_the_first_success_every_attempt_has_the_full_timeout() -> None:
     assert set(network.timeouts) == {STREAM_TIMEOUT_SECONDS}
 
 
+@pytest.mark.slow
 @given(seconds=st.floats(0, STREAM_TIMEOUT_SECONDS, exclude_max=True))
 def test_after_a_success_the_timeout_is_three_times_its_duration(seconds: float) -> None:
     network = Network()

@@ -95,6 +95,7 @@ def test_a_bad_warm_up_of_one_size_does_not_last() -> None:
     assert latency.seconds(2) <= 1.1 * latency.seconds(1) * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [[1], [2], [1] * 5 + [2], [1, 2], [2] * 9 + [1], [1, 1, 1, 2, 2, 2]])
 def test_calls_of_some_sizes_change_nothing_for_the_others(sizes: list[int]) -> None:
     """Noise is skewed: what was learned from it made the times of sizes that ran wander off, to five times theirs."""

@@ -53,6 +53,7 @@ def test_within_a_gray_level_of_pillow(name: str, image: Image) -> None:
     assert np.abs(view(name).apply(image).astype(int) - theirs).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
 @settings(max_examples=30, deadline=None)
 @given(image=any_image(1))

@@ -128,6 +128,7 @@ def test_bad_input_gets_one_clear_line(
     assert sorted(tmp_path.rglob("*")) == before, "something was left behind"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -156,6 +156,7 @@ def test_a_text_that_is_not_tuned_is_refused(text: str) -> None:
         parse_tuning(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_weights_are_learned_whatever_the_caller_does(results: ViewLogits, mode: Any) -> None:
     expected = learn_weights(results)

@@ -46,6 +46,7 @@ def test_a_grid_has_parameters_of_its_own_in_each_cell(grid: int) -> None:
     assert len(parameters.weights["appearance"][0, 0].unique()) == grid * grid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", STAGE_HEADS)
 def test_a_file_has_weights_of_its_grid_alone(mode: AugmentationMode) -> None:
     weights = AugmentationNetwork(mode, 4).state_dict()

@@ -125,6 +125,7 @@ def test_what_was_not_saved_is_refused_with_the_way_to_save_it(
         shutil.rmtree(root / "new", ignore_errors=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dataset_dict.json", "train/state.json", "train/dataset_info.json", "train/*.arrow"])
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"[1, 2]", b'{"splits": [7]}', b"\xff\xfe\0"])
 def test_a_damaged_folder_gets_one_line(saved: Path, name: str, content: bytes | None) -> None:
