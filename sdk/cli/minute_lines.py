@@ -34,10 +34,10 @@ class MinuteLines:
         if not total:
             self._say(f"{description}: still running")
             return
-        left = ""
+        done, left = min(done, total), ""
         if done > self._first:
             left = f", about {duration((now - self._begun) * (total - done) / (done - self._first))} left"
-        self._say(f"{description}: {100 * done / total:.0f} % done{left}")
+        self._say(f"{description}: {100 * done // total} % done{left}")
 
 
 def duration(seconds: float) -> str:
