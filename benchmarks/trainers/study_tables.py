@@ -120,7 +120,7 @@ STUDY_TABLES = (
         "invariance-methods",
         "resnet20, 16 px, test accuracy, %",
         {name: name for name in ("original", "random crop", "grayscale", "random color")},
-        ("plain", "plain, twice as long", "ait", "multi-ait", "dml"),
+        ("plain", "plain, twice as long", "ait", "ait, 128 images twice", "multi-ait", "dml"),
         {"size": 16},
         ("epochs",),
         {},
