@@ -87,7 +87,7 @@ def to_json(value: Any) -> Any:
     metadata is `NOT_IN_JSON` are left out.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [each.name for each in dataclasses.fields(value) if not each.metadata.keys() >= NOT_IN_JSON.keys()]
+        names = [each.name for each in dataclasses.fields(value) if each.metadata.get("in_json", True)]
         value = {name: getattr(value, name) for name in names}
     if isinstance(value, Mapping):
         return {valid_unicode(str(key)): to_json(item) for key, item in value.items()}

@@ -69,8 +69,8 @@ class FinetuneSettings:
             below 100. Only used for a checkpoint without augmentation strengths, for which they are searched first; 10
             as in the paper.
         max_clean_drop: Percentage points of accuracy on clean validation images that may be lost, at least 0 and below
-            100; the finetuned weights are mixed with those of the start as far as that takes (`weight_mixing`). None
-            keeps the finetuned weights.
+            100; the finetuned weights are mixed with those of the start as far as that takes (WiSE-FT, Wortsman et al.
+            2022). None keeps the finetuned weights.
         fit: Settings of the training loop. 30 epochs as in the paper; the cosine schedule keeps the learning rate low
             at the end.
     """
@@ -193,9 +193,9 @@ def finetune(
         score=EpochReport.mean_accuracy,
     )  # fmt: skip
     kept = kept_report(history, settings.fit.patience, EpochReport.mean_accuracy)
-    metrics = epoch_metrics(kept)
+    measured = kept
     if settings.max_clean_drop is not None:
-        mixed, metrics = _mixed(start, averaged, dataset, settings.max_clean_drop, objective, fabric)
+        mixed, measured = _mixed(start, averaged, kept, dataset, settings.max_clean_drop, objective, fabric)
         averaged, saved_settings["finetuned_share"] = mixed.model, mixed.share
     saved_settings |= {"kept_epoch": kept.epoch} if settings.fit.patience else {}
     saved_settings["hflip"] = dataset.hflip if settings.fit.hflip is None else settings.fit.hflip
@@ -206,7 +206,7 @@ def finetune(
         data=dataset.name,
         seed=settings.fit.seed,
         settings=saved_settings | ({"strength_points": settings.strength_points} if searched else {}),
-        metrics=metrics,
+        metrics=epoch_metrics(measured),
         history=tuple(row.row() for row in history),
         predictor=None,
         policies=(),
@@ -222,18 +222,20 @@ def finetune(
 def _mixed(
     start: Checkpoint,
     finetuned: nn.Module,
+    report: EpochReport,
     dataset: Dataset,
     max_clean_drop: float,
     objective: PairObjective,
     fabric: Fabric,
-) -> tuple[MixedWeights, dict[str, float]]:
-    """Mixes the weights with those of the start; returns them and their metrics, as `epoch_metrics` names them."""
+) -> tuple[MixedWeights, EpochReport]:
+    """Mixes the weights with those of the start; returns them, and the report of their epoch with their accuracies."""
     val = dataset.val.readable().to(fabric.device)
     mixed = mix_within(
         start.classifier().to(fabric.device), finetuned.to(fabric.device), val, max_clean_drop / 100, fabric
     )
     accuracy = objective.accuracy(mixed.model, val, fabric)
-    return mixed, _metrics(accuracy, objective.val_metrics(mixed.model, val, fabric))
+    augmented = objective.val_metrics(mixed.model, val, fabric)
+    return mixed, dataclasses.replace(report, val_accuracy=accuracy, val_metrics=augmented)
 
 
 def build_objective(start: Checkpoint, settings: FinetuneSettings, dataset: Dataset) -> PairObjective:
@@ -265,13 +267,8 @@ def epoch_metrics(report: EpochReport) -> dict[str, float]:
         "val_accuracy" on clean images; with augmentation strengths also the accuracy under each augmentation and
         combination, and "average_accuracy" over all ten rows of table 3 (Kapoor et al.), the clean one included.
     """
-    return _metrics(report.val_accuracy, report.val_metrics)
-
-
-def _metrics(val_accuracy: float, augmented: Mapping[str, float]) -> dict[str, float]:
-    metrics = {"val_accuracy": val_accuracy, **augmented}
-    average = sum(metrics.values()) / len(metrics)
-    return {**metrics, "average_accuracy": average} if augmented else metrics
+    metrics = {"val_accuracy": report.val_accuracy, **report.val_metrics}
+    return {**metrics, "average_accuracy": report.mean_accuracy()} if report.val_metrics else metrics
 
 
 def checkpoint_settings(settings: FinetuneSettings, lr: float, start: Checkpoint) -> dict[str, Any]:
