@@ -1,15 +1,15 @@
 """Compares the learned augmentation with others (Lee et al., CVPR 2020, table 1, 5.2); the same command resumes a run.
 
     python benchmarks/trainers/learned_augmentation.py DATA FOLDER [--arch resnet20] [--epochs 160] [--fraction 0.1]
-        [--seeds 1] [--classifier-epochs 36] [--only ROW ...] [--seed SEED]
+        [--size 16] [--seeds 1] [--classifier-epochs 36] [--only ROW ...] [--seed SEED]
 
 Rivals: no augmentation, shifts and flips, TrivialAugment, the network as it starts (chance), and that which adversarial
 pre-training ends with (pretrained). Every row is trained for the same number of epochs on the same images. An
 augmentation is learned anew for each row and seed, from the validation images, which no row is chosen on: what is
 compared are the test images. FOLDER gets each augmentation, a checkpoint and a record for each run, table.md and
-table.png; all runs in it must have the same DATA, --arch, --epochs, --fraction and --classifier-epochs. ROWs choose the
-rows of the table to train; the table has all finished runs. With --seed the ROWs are trained with this seed alone, so
-that several processes can share a folder.
+table.png; all runs in it must have the same DATA, --arch, --epochs, --fraction, --size and --classifier-epochs. ROWs
+choose the rows of the table to train; the table has all finished runs. With --seed the ROWs are trained with this seed
+alone, so that several processes can share a folder.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def train_and_test(name: str, seed: int, args: argparse.Namespace, dataset: Data
     row = ROWS[name]
     facts: dict[str, object] = {
         "arch": args.arch, "epochs": args.epochs, "train_images": len(dataset.train), "data": args.data,
-        "variants": row.variants, "augment": row.augment,
+        "size": args.size, "variants": row.variants, "augment": row.augment,
     }  # fmt: skip
     if row.learned is not None:
         learned = load_augmentation(augmentation_path(name, seed, args))
@@ -147,6 +147,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=160)
     parser.add_argument("--classifier-epochs", type=int, default=36, help="of the first stage")
     parser.add_argument("--fraction", type=float, default=0.1)
+    parser.add_argument("--size", type=int, help="side in pixels of the images; as they are if not given")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=[], metavar="ROW", help="rows of the table to train")
     parser.add_argument("--seed", type=int, help="the only seed of these rows")
@@ -154,8 +155,8 @@ def main() -> None:
     for name in args.only:
         if name not in ROWS:
             raise unknown_name("row", name, ROWS)
-    fabric, dataset = launch(), open_dataset(args.data).subset(args.fraction, 0)
-    shared = ("data", "arch", "epochs", "classifier_epochs", "fraction")
+    fabric, dataset = launch(), open_dataset(args.data, args.size).subset(args.fraction, 0)
+    shared = ("data", "arch", "epochs", "classifier_epochs", "fraction", "size")
     open_study_folder(args.folder, **{name: getattr(args, name) for name in shared})
     results: dict[str, list[RunRecord]] = {}
     for name in ROWS:
