@@ -14,7 +14,6 @@ import pyarrow as pa
 import ray.data
 
 import allweather
-from allweather.runtimes.cameras.image_files.names import is_image_name
 
 
 class Decide:
@@ -44,7 +43,8 @@ parser.add_argument("--bundle", type=os.path.abspath, required=True)
 parser.add_argument("--actors", type=int, default=os.cpu_count(), help="processes of one core each; one for each core")
 parser.add_argument("--address", default="local", help="of a running Ray cluster; without it, Ray is started here")
 args = parser.parse_args()
-files = [os.fsencode(path.absolute()) for path in sorted(args.archive.rglob("*")) if is_image_name(path.name)]
+paths = sorted(path for path in args.archive.absolute().rglob("*") if allweather.is_image_name(path.name))
+files = [os.fsencode(path) for path in paths]
 try:
     allweather.Bundle.open(args.bundle)
     if not files or args.actors < 1:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from allweather.runtimes.camera_health.tracker import CameraHealthTracker as CameraHealthTracker
     from allweather.runtimes.cameras.base import Camera as Camera
     from allweather.runtimes.cameras.base import CameraState as CameraState
+    from allweather.runtimes.cameras.image_files.names import is_image_name as is_image_name
     from allweather.runtimes.cameras.image_files.read import read_image as read_image
     from allweather.runtimes.cameras.open import open_camera as open_camera
     from allweather.runtimes.connect import connect as connect
@@ -121,6 +122,7 @@ _MODULES = {
     "View": "allweather.runtimes.tta.views",
     "WebhookSink": "allweather.runtimes.sinks.webhook.sink",
     "connect": "allweather.runtimes.connect",
+    "is_image_name": "allweather.runtimes.cameras.image_files.names",
     "load": "allweather.runtimes.load",
     "open_camera": "allweather.runtimes.cameras.open",
     "read_image": "allweather.runtimes.cameras.image_files.read",

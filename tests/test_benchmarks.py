@@ -28,11 +28,18 @@ OURS = sorted(path for path in FOLDER.rglob("*.py") if path != RIVAL)
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: str(path.relative_to(FOLDER)))
-def test_everything_that_a_benchmark_imports_is_there(path: Path) -> None:
+def test_everything_that_a_benchmark_imports_is_there_and_it_explains_itself(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folders = [str(path.parent), str(FOLDER)]  # its own, and that of the parts of on_a_gpu.py
     sys.path[:0] = folders
     try:
-        runpy.run_path(str(path))
+        benchmark = runpy.run_path(str(path))
+        if "\nif __name__" in path.read_text():
+            monkeypatch.setattr(sys, "argv", [str(path), "--help"])
+            with pytest.raises(SystemExit, match=r"^0$"):
+                benchmark["main"]()
+            assert benchmark["__doc__"].strip() in capsys.readouterr().out
     finally:  # what libraries have added stays: onnxruntime adds a folder once, and imports from it later
         for folder in folders:
             sys.path.remove(folder)

@@ -7,6 +7,7 @@ OpenCV; with_allweather.py does the same task.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
@@ -85,7 +86,9 @@ class EngineModule(torch.nn.Module):
 
 def main() -> None:
     """Does the task and prints seconds and results."""
-    folder, seconds, result = Path(sys.argv[1]), {}, {}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    folder, seconds, result = parser.parse_args().folder, {}, {}
     network = timm.create_model("resnet18d", num_classes=10)
     network.load_state_dict(torch.load(folder / "resnet18d.pth", weights_only=True))
     network.eval()

@@ -26,7 +26,7 @@ def say_epoch(progress: trainers.Progress) -> None:
 
 def main() -> None:
     """Writes images, weights and video."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cifar10", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--epochs", type=int, default=20)

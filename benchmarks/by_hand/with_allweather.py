@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -19,7 +19,9 @@ SIDE, EVERY = 32, 5  # pixels; every fifth test image is corrupted
 
 def main() -> None:
     """Does the task and prints seconds and results."""
-    folder, seconds, result = Path(sys.argv[1]), {}, {}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    folder, seconds, result = parser.parse_args().folder, {}, {}
     data = trainers.load_dataset(f"folder:{folder / 'images'}", SIDE)
     spec = allweather.InputSpec(SIDE, SIDE)
     start = trainers.checkpoint_from_state_dict(folder / "resnet18d.pth", "timm:resnet18d", data.classes, spec)

@@ -264,7 +264,7 @@ def show(report: Report) -> None:
 
 def main() -> int:
     """Compares every bundle; returns 1 if an engine cannot open a model or its golden outputs are out of tolerance."""
-    parser = argparse.ArgumentParser(description="Compares outputs on an emulated arm64 device with those on x86.")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder of the arm64 Python; it is made if it does not exist")
     parser.add_argument("bundles", type=Path, nargs="*", default=[SAMPLE], help="bundles to compare (default: sample)")
     parser.add_argument("--data", default="signs", help="signs, cifar10:ROOT, cifar100:ROOT or folder:ROOT")

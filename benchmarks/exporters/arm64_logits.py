@@ -1,15 +1,16 @@
 """Computes the outputs of a bundle on one machine; arm64.py runs this on x86 and, under qemu, on arm64.
 
-    python benchmarks/exporters/arm64_logits.py BUNDLE INPUTS.npz OUTPUTS.npz
+    python benchmarks/exporters/arm64_logits.py BUNDLE INPUTS.npz OUT.npz
 
-It measures nothing itself and has no rival: it writes outputs and pixels as arrays, which arm64.py compares. It imports
-numpy, OpenCV and the engines only, because a device has no more than these.
+It measures nothing itself and has no rival: it reads INPUTS and writes outputs and pixels as arrays to OUT,
+an .npz file, too, which arm64.py compares. It imports numpy, OpenCV and the engines only, because a device has no more
+than these.
 """
 
 from __future__ import annotations
 
+import argparse
 import platform
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -116,10 +117,13 @@ def all_arrays(bundle: Bundle, images: Image, frames: Image) -> Iterator[NamedAr
 
 def main() -> None:
     """Reads images and frames, and writes the arrays."""
-    bundle, inputs, out = map(Path, sys.argv[1:])
-    with np.load(inputs) as arrays:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("bundle", "inputs", "out"):
+        parser.add_argument(name, type=Path, metavar=name.upper())
+    args = parser.parse_args()
+    with np.load(args.inputs) as arrays:
         images, frames = arrays["images"], arrays["frames"]
-    np.savez(out, **dict(all_arrays(Bundle.open(bundle), images, frames)))
+    np.savez(args.out, **dict(all_arrays(Bundle.open(args.bundle), images, frames)))
 
 
 if __name__ == "__main__":

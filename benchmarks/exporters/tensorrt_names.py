@@ -10,6 +10,7 @@ expression assigned to it, or from its annotation. It measures no time and has n
 
 from __future__ import annotations
 
+import argparse
 import ast
 import importlib
 import inspect
@@ -234,10 +235,12 @@ def inspect_bindings() -> int:
     return len(incorrect)
 
 
-def main(wheels: list[str]) -> int:
+def main() -> int:
     """Checks each wheel in a process of its own; returns 1 if a use is incorrect."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("wheels", nargs="+", metavar="WHEEL")
     failed = 0
-    for wheel in wheels:
+    for wheel in parser.parse_args().wheels:
         with tempfile.TemporaryDirectory() as folder:
             zipfile.ZipFile(wheel).extractall(folder)
             source = Path(folder, "stubs.c")
@@ -249,8 +252,8 @@ def main(wheels: list[str]) -> int:
             environment = {**os.environ, "LD_LIBRARY_PATH": folder, "PYTHONPATH": folder}
             command = [sys.executable, __file__, "--inspect"]
             failed += bool(subprocess.run(command, env=environment, check=False).returncode)  # noqa: S603 - this file
-    return 1 if failed or not wheels else 0
+    return min(1, failed)
 
 
 if __name__ == "__main__":
-    sys.exit(min(1, inspect_bindings()) if sys.argv[1:] == ["--inspect"] else main(sys.argv[1:]))
+    sys.exit(min(1, inspect_bindings()) if sys.argv[1:] == ["--inspect"] else main())

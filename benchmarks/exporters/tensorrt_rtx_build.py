@@ -1,6 +1,6 @@
 """Builds engines with TensorRT for RTX, and checks the precision in which each layer runs.
 
-    python benchmarks/exporters/tensorrt_rtx_build.py [ARCH SIZE]
+    python benchmarks/exporters/tensorrt_rtx_build.py [ARCH [SIZE]]
 
 It needs `pip install tensorrt-rtx==1.7.1.116`, but no GPU and no driver, because it compiles for a card that the
 machine need not have. In the INT8 graph of the exporter exactly the quantized layers must run in Int8, and in its FP16
@@ -12,6 +12,7 @@ them.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import re
 import sys
@@ -155,11 +156,16 @@ def refusal(library: Library, model: onnx.ModelProto) -> str:
     return ""
 
 
-def main(arch: str = "resnet50", size: str = "224") -> int:
+def main() -> int:
     """Builds all graphs and prints the results; returns 1 if one is not as expected."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("arch", nargs="?", default="resnet50", metavar="ARCH")
+    parser.add_argument("size", nargs="?", type=int, default=224, metavar="SIZE", help="side in pixels of the images")
+    args = parser.parse_args()
+    arch, side = args.arch, args.size
     warnings.simplefilter("ignore")
     logging.getLogger().setLevel(logging.ERROR)  # silences ONNX Runtime's advice to fold BatchNorm, which is folded
-    library, side = open_library("tensorrt_rtx"), int(size)
+    library = open_library("tensorrt_rtx")
     torch.manual_seed(0)
     spec = InputSpec(side, side)
     with tempfile.TemporaryDirectory() as folder:
@@ -177,7 +183,7 @@ def main(arch: str = "resnet50", size: str = "224") -> int:
     seconds = time.perf_counter() - started
     in_int8 = {name for name, kind in built.items() if kind == "Int8"}
     print(
-        f"tensorrt_rtx {library.version}, {arch} at {size} px: built in {seconds:.1f} s, {len(in_int8)} layers in Int8"
+        f"tensorrt_rtx {library.version}, {arch} at {side} px: built in {seconds:.1f} s, {len(in_int8)} layers in Int8"
     )
     print(f"expected in Int8: {len(expected)} of {len(layers)}; expected in float: {sorted(layers - expected)}")
     in_fp16 = layer_types(library, fp16)
@@ -196,4 +202,4 @@ def main(arch: str = "resnet50", size: str = "224") -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())

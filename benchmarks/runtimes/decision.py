@@ -6,6 +6,7 @@ request of the same model on a prepared image. The calls alternate, one image at
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import tempfile
 import time
@@ -51,6 +52,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 def main() -> None:
     """Prints p50, p90 and p99 of each call, and the ratios of the medians."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     frame = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "resnet50.aw")

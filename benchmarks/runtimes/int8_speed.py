@@ -1,6 +1,6 @@
 """Measures how much faster INT8 is than fp32, and compares our engine with OpenVINO's benchmark_app.
 
-    python benchmarks/runtimes/int8_speed.py [ARCH SIZE]
+    python benchmarks/runtimes/int8_speed.py [ARCH [SIZE]]
 
 Each call has one image, and OpenVINO has its latency hint. The engines take turns of many calls each: if they
 alternated after every call, the next engine would find the caches cold and ONNX Runtime's threads still spinning.
@@ -9,6 +9,7 @@ benchmark_app runs the same IR, and takes turns with our engine.
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
@@ -82,7 +83,11 @@ def ratio_to_app(bundle: Bundle, engines: Mapping[str, Engine], precision: str, 
 
 def main() -> None:
     """Prints the latencies of each engine, and the ratios."""
-    arch, size = (sys.argv[1], int(sys.argv[2])) if len(sys.argv) > 1 else ("resnet50", 224)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("arch", nargs="?", default="resnet50", metavar="ARCH")
+    parser.add_argument("size", nargs="?", type=int, default=224, metavar="SIZE", help="side in pixels of the images")
+    args = parser.parse_args()
+    arch, size = args.arch, args.size
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "b.aw")
         untrained_bundle(path, arch, size, ENGINES, ("fp32", "int8"))

@@ -7,6 +7,7 @@ border. "nan" means that a library has no such function, or defines its factor i
 
 from __future__ import annotations
 
+import argparse
 import timeit
 from collections.abc import Callable
 from functools import partial
@@ -88,6 +89,7 @@ def measure(call: Call | None) -> float:
 
 def main() -> None:
     """Prints one line for each view and size."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     print(f"{this_device().line()}; one core, microseconds for one image, best of {ROUNDS} rounds")

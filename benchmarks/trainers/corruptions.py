@@ -90,9 +90,7 @@ def time_one_image(image: Image) -> dict[str, float]:
 
 def main() -> None:
     """Prints a line per corruption, the ratios, and the time of all cells for one large image."""
-    parser = argparse.ArgumentParser(
-        description="Times the corruptions against the original implementation, on one core."
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--reference", type=Path, default=REFERENCE, help="JSON file of the original's times in milliseconds"
     )

@@ -29,7 +29,7 @@ ALLWEATHER = [sys.executable, "-m", "allweather.cli"]
 
 def main() -> None:
     """Makes the folder unless it is there, and runs the commands."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cifar", type=Path, required=True, help="folder of cifar-10-batches-py")
     parser.add_argument("--work", type=Path, required=True, help="folder for the images and the models")
     parser.add_argument("--gigabytes", type=float, default=20.0, help="size of the image files")

@@ -9,6 +9,7 @@ turn, and the ratio of each pair is printed.
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 
@@ -75,6 +76,7 @@ def bare(data: Dataset) -> float:
 
 def main() -> None:
     """Prints one line for each pair, and the median ratio."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     keep_freed_memory()
     data = random_data()
     ours(data), bare(data)  # the first call of each includes set-up

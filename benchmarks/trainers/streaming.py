@@ -99,7 +99,7 @@ def import_seconds() -> float:
 
 def main() -> None:
     """Makes the files unless they are there, and prints both speeds and their ratio for each pair of epochs."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cifar", type=Path, required=True, help="folder of cifar-10-batches-py")
     parser.add_argument("--work", type=Path, required=True, help="folder for the image files")
     parser.add_argument("--workers", type=int, default=2, help="worker processes of each")
