@@ -62,6 +62,7 @@ PUBLIC = [
     "View",
     "WebhookSink",
     "connect",
+    "is_image_name",
     "load",
     "open_camera",
     "read_image",
