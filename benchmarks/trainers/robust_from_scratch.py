@@ -1,21 +1,21 @@
 """Compares robust training from scratch with other ways to spend the same time.
 
     python benchmarks/trainers/robust_from_scratch.py DATA CORRUPTED FOLDER [--arch resnet20] [--cost 36] [--seeds 1]
-        [--only NAME ...] [--train-only]
+        [--size 32] [--fraction 1] [--test-images 10000] [--only NAME ...] [--train-only]
 
 Rivals: plain training, AugMix and TrivialAugment without a consistency loss, and plain training that ends with
 `finetune --method robust`. The cost is that of so many epochs of plain training; each row gets as many epochs as its
 steps allow for that (benchmarks/trainers/finetuning_cost.py). The last row finetunes the one before it by FMA/CA on top
-of that cost. CORRUPTED is the folder of a corrupted test set, which is run once for each network; what is chosen is
-chosen by "val", the error on corrupted validation images. FOLDER gets a checkpoint and a record of each row and seed,
-and the same command resumes a killed run. With --train-only no row is measured, as on a machine without CORRUPTED.
+of that cost. CORRUPTED is the folder of a corrupted test set, or "generate", which corrupts --test-images of the test
+images; it is run once for each network. What is chosen is chosen by "val", the error on corrupted validation images.
+FOLDER gets a checkpoint and a record of each row and seed, and the same command resumes a killed run. With --train-only
+no row is measured, as on a machine without CORRUPTED.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +24,11 @@ from lightning_fabric import Fabric
 from run_records import load_record, new_record, save_record
 from studies import errors_in_one_line, open_study_folder
 
+from allweather.evaluation import evaluate, evaluate_corrupted
 from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
-from allweather.trainers.corruptions.catalogue import COMMON, EXTRA
-from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.corruptions.sets import CopySettings, corrupted_copies
-from allweather.trainers.corruptions.sets.read import open_corrupted_set
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.inference.open_model import BATCH_SIZE, open_model
@@ -103,33 +101,22 @@ def file_of(name: str, seed: int, folder: Path, suffix: str) -> Path:
     return folder / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}{suffix}"
 
 
-def errors(checkpoint: Checkpoint, data: Dataset, folder: Path) -> dict[str, float]:
+def errors(checkpoint: Checkpoint, data: Dataset, corrupted: str, test_images: int) -> dict[str, float]:
     """Returns the errors in percent on clean, corrupted and corrupted validation images."""
+    some = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(0))[:test_images].sort().values
+    tested = replace(data, test=data.test.take(some)) if corrupted == "generate" else data
+    robustness = evaluate_corrupted(checkpoint, tested, corrupted)
+    found = {"clean": 1 - evaluate(checkpoint, data).accuracy, "val": _validation_error(checkpoint, data)}
+    found |= {"common": robustness.common.error, "extra": robustness.extra.error}
+    return {group: 100 * error for group, error in found.items()}
+
+
+def _validation_error(checkpoint: Checkpoint, data: Dataset) -> float:
+    val = data.val.take(torch.arange(len(data.val)).repeat(VAL_COPIES)).loaded()
+    copies, _ = corrupted_copies(val.images.numpy(), CopySettings(clean=0.0), np.random.default_rng(0))
     with open_model(checkpoint) as opened:
-
-        def error(images: np.ndarray, labels: np.ndarray) -> float:
-            parts = range(0, len(images), BATCH_SIZE)
-            predicted = np.concatenate([opened.logits(images[i : i + BATCH_SIZE]).argmax(1) for i in parts])
-            return 100 * float((predicted != labels).mean())
-
-        test, corrupted = data.test.loaded(), open_corrupted_set(folder, opened.classes, opened.input)
-        found = {"clean": error(test.images.numpy(), test.labels.numpy())}
-        found |= {group: _mean_error(error, corrupted, names) for group, names in GROUPS.items()}
-        val = data.val.take(torch.arange(len(data.val)).repeat(VAL_COPIES)).loaded()
-        copies, _ = corrupted_copies(val.images.numpy(), CopySettings(clean=0.0), np.random.default_rng(0))
-        return found | {"val": error(copies, val.labels.numpy())}
-
-
-GROUPS = {"common": COMMON, "extra": EXTRA}
-
-
-def _mean_error(error: Callable[[np.ndarray, np.ndarray], float], corrupted: object, names: tuple[str, ...]) -> float:
-    cells = (
-        np.concatenate([*corrupted.batches(name, each, BATCH_SIZE)])  # type: ignore[attr-defined]
-        for name in names
-        for each in SEVERITIES
-    )
-    return float(np.mean([error(cell, corrupted.labels) for cell in cells]))  # type: ignore[attr-defined]
+        parts = [opened.logits(copies[i : i + BATCH_SIZE]) for i in range(0, len(copies), BATCH_SIZE)]
+    return float((np.concatenate(parts).argmax(1) != val.labels.numpy()).mean())
 
 
 def main() -> None:
@@ -137,16 +124,20 @@ def main() -> None:
     keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
-    parser.add_argument("corrupted", type=Path)
+    parser.add_argument("corrupted")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--arch", default="resnet20")
     parser.add_argument("--cost", type=float, default=36, help="epochs of plain training")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--size", type=int, default=32, help="side in pixels of the images")
+    parser.add_argument("--fraction", type=float, default=1.0, help="fraction of the training images")
+    parser.add_argument("--test-images", type=int, default=10_000, help="test images that are corrupted")
     parser.add_argument("--only", nargs="*", default=list(ROWS), choices=list(ROWS))
     parser.add_argument("--train-only", action="store_true")
     args = parser.parse_args()
-    open_study_folder(args.folder, data=args.data, arch=args.arch, cost=args.cost)
-    fabric, data = launch(), open_dataset(args.data, 32)
+    settings = {name: getattr(args, name) for name in ("data", "arch", "cost", "size", "fraction")}
+    open_study_folder(args.folder, **settings)
+    fabric, data = launch(), open_dataset(args.data, args.size).subset(args.fraction, 0)
     for seed in range(args.seeds):
         for name in args.only:
             if args.train_only:
@@ -155,14 +146,10 @@ def main() -> None:
             path = file_of(name, seed, args.folder, ".json")
             record = load_record(path)
             if record is None:
-                found = errors(load_checkpoint(network(name, seed, data, args, fabric)), data, args.corrupted)
-                facts = {
-                    "arch": args.arch,
-                    "data": args.data,
-                    "corrupted": args.corrupted.name,
-                    "cost": args.cost,
-                    "epochs": ROWS[name].epochs(args.cost),
-                }
+                trained = load_checkpoint(network(name, seed, data, args, fabric))
+                found = errors(trained, data, args.corrupted, args.test_images)
+                facts = {"corrupted": Path(args.corrupted).name, "epochs": ROWS[name].epochs(args.cost)}
+                facts |= settings | {"train_images": len(data.train), "test_images": args.test_images}
                 record = new_record(STUDY, name, seed, facts, found, fabric)
                 save_record(path, record)
             print(name, seed, {key: round(value, 2) for key, value in record.results.items()}, flush=True)
