@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from allweather.trainers.models.loss_predictor import LossPredictor as LossPredictor
     from allweather.trainers.models.loss_predictor import build_predictor as build_predictor
     from allweather.trainers.models.loss_predictor import predictor_input_spec as predictor_input_spec
+    from allweather.trainers.policies.comparison import PolicyComparison as PolicyComparison
     from allweather.trainers.steps.classifiers import finetune as finetune
     from allweather.trainers.steps.classifiers import load_dataset as load_dataset
     from allweather.trainers.steps.classifiers import train as train
@@ -67,6 +68,7 @@ _MODULES = {
     "FitSettings": "training.settings",
     "LossPredictor": "models.loss_predictor",
     "PairOutputs": "losses.pairs",
+    "PolicyComparison": "policies.comparison",
     "PredictorSettings": "methods.loss_predictor.settings",
     "Progress": "training.progress",
     "RANK_LOSSES": "losses.ranking",

@@ -38,7 +38,12 @@ def test_every_kind_of_network_goes_the_whole_way(network: str, dataset: Dataset
     for method in ("fma", "st", "robust"):
         robust = trainers.finetune(robust, dataset, settings=trainers.FinetuneSettings(method, fit=FIT))
     seeing = trainers.train_predictor(robust, dataset, epochs=1)
-    tuned = trainers.tune_policy(seeing, dataset, ("center", "hflip", "top:2"))
+    comparisons: list[trainers.PolicyComparison] = []
+    tuned = trainers.tune_policy(seeing, dataset, ("center", "hflip", "top:2"), compared=comparisons.append)
+    assert [[each.policy.name for each in comparison.results] for comparison in comparisons] == [
+        ["center", "hflip", "top:2"]
+    ]
+    assert tuned.policies == comparisons[0].policies
     tuned = dataclasses.replace(tuned, policies=tuple(p for p in tuned.policies if p.name == "top:2") or tuned.policies)
     options = ExportOptions(["openvino"], ["int8"], force=True)  # after one epoch the logits are too close for the gate
     manifest = export(tuned, dataset, tmp_path / "x.aw", options)

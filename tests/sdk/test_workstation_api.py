@@ -27,6 +27,7 @@ PUBLIC = {
         "FitSettings",
         "LossPredictor",
         "PairOutputs",
+        "PolicyComparison",
         "PredictorSettings",
         "Progress",
         "RANK_LOSSES",

@@ -90,8 +90,23 @@ def check_watch(watch: object) -> None:
     Raises:
         UsageError: It is something else.
     """
-    if not callable(watch):
-        raise UsageError(f"watch is a function; got {type(watch).__name__}: leave it out to watch nothing")
+    check_function("watch", watch)
+
+
+def check_function(name: str, value: object) -> None:
+    """Checks that an argument that will be called is a function.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: The argument.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    if not callable(value):
+        raise UsageError(
+            f"{name} is a function; got {type(value).__name__}: leave it out where nothing is to be called"
+        )
 
 
 def check_seed(seed: object) -> None:

@@ -21,8 +21,8 @@ from allweather.trainers.inference.frozen_classifier import FrozenClassifier
 from allweather.trainers.inference.open_model import EvaluatedModel, open_model
 from allweather.trainers.methods.loss_predictor import PredictorSettings, add_predictor, predictor_for
 from allweather.trainers.methods.output_paths import resume_path
-from allweather.trainers.policies.comparison import MAX_VIEWS, compare_policies, parse_requested
-from allweather.trainers.steps.arguments import check_argument, check_run
+from allweather.trainers.policies.comparison import MAX_VIEWS, PolicyComparison, compare_policies, parse_requested
+from allweather.trainers.steps.arguments import check_argument, check_function, check_run
 from allweather.trainers.steps.classifiers import with_epochs
 from allweather.trainers.steps.output import output_file
 from allweather.trainers.steps.start import check_start, checkpoint_of
@@ -128,6 +128,7 @@ def tune_policy(
     copies: int = 1,
     seed: int = 0,
     risk: float | None = None,
+    compared: Callable[[PolicyComparison], None] = ...,
 ) -> Checkpoint: ...
 
 
@@ -141,6 +142,7 @@ def tune_policy(
     copies: int = 1,
     seed: int = 0,
     risk: float | None = None,
+    compared: Callable[[PolicyComparison], None] = ...,
 ) -> tuple[Policy, ...]: ...
 
 
@@ -153,12 +155,13 @@ def tune_policy(
     copies: int = 1,
     seed: int = 0,
     risk: float | None = None,
+    compared: Callable[[PolicyComparison], None] = lambda comparison: None,
 ) -> Checkpoint | tuple[Policy, ...]:
     """Chooses the test-time augmentation policy that is best on corrupted validation images.
 
     It is one view unless another policy is more accurate beyond chance (95 %, paired bootstrap); of policies that are
-    level, it is the one that runs the fewest views. What was compared, the command `allweather tune-policy` prints.
-    The confidence of the chosen policy is calibrated; see `Policy.confidence_model`.
+    level, it is the one that runs the fewest views. The confidence of the chosen policy is calibrated; see
+    `Policy.confidence_model`.
 
     Args:
         start: The model, which is not changed: a checkpoint or a trained module (see `Checkpoint.of`), or a bundle
@@ -173,6 +176,8 @@ def tune_policy(
         risk: Share of errors that accepted decisions may have, above 0 and below 1. Half of the images are then kept to
             find the confidence from which decisions are accepted; if none holds the risk, none is stored. None for no
             such threshold.
+        compared: Called once with the result: what was compared, how accurate each was, and what the images could not
+            tell.
 
     Returns:
         The checkpoint with the chosen policy first; or for a bundle its policies, which `exporters.add_to_bundle` adds.
@@ -183,6 +188,7 @@ def tune_policy(
     """
     check_start(start)
     check_argument("data", data, Dataset)
+    check_function("compared", compared)
     if isinstance(policies, str):
         raise UsageError(f"policies are a list of texts; got {policies!r:.40}: write [{policies!r:.40}]")
     if isinstance(start, nn.Module):
@@ -197,6 +203,7 @@ def tune_policy(
             opened, images, requested,
             hflip=adapted.hflip, max_views=max_views, copy_settings=settings, target=target,
         )  # fmt: skip
+    compared(comparison)
     if isinstance(start, Checkpoint):
         return dataclasses.replace(start, policies=comparison.policies)
     return comparison.policies

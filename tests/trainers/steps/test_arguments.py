@@ -47,3 +47,5 @@ def test_arguments_of_the_other_steps(data: Dataset) -> None:
         trainers.tune_policy("x.aw", "folder:x")  # type: ignore[call-overload]
     with pytest.raises(UsageError, match=r"policies are a list of texts; got 'center': write \['center'\]"):
         trainers.tune_policy("x.aw", data, "center")
+    with pytest.raises(UsageError, match="compared is a function; got str: leave it out"):
+        trainers.tune_policy("x.aw", data, compared="x")  # type: ignore[call-overload]
