@@ -5,11 +5,11 @@
 
 Rivals: one view, and the view with the lowest true loss for each image. At 224 px the predictor sees an image of 56 px,
 in which noise and JPEG blocks are averaged away. Classifier, images, corruptions and losses are the same in every row;
-only what the predictor sees differs: the image reduced to each of --sides, and the center of the image at full
-resolution, of the first of --sides, which costs the same. DATA is best a data set of images of at least --size pixels,
-such as folder:ROOT; smaller ones are enlarged, and then corrupted at --size. A small network with a strided first layer
-is trained from scratch on --images, as many others are for the predictor. FOLDER gets the network, its losses, a
-record for each row, and table.md.
+only what the predictor sees differs: the image reduced to each of --sides; the center of the image at full resolution,
+of the first of --sides, which costs the same; and both beside each other. DATA is best a data set of images of at least
+--size pixels, such as folder:ROOT; smaller ones are enlarged, and then corrupted at --size. A small network with a
+strided first layer is trained from scratch on --images, as many others are for the predictor. FOLDER gets the network,
+its losses, a record for each row, and table.md.
 """
 
 from __future__ import annotations
@@ -109,6 +109,11 @@ def center(side: int, images: Tensor) -> Tensor:
     return images[:, first : first + side, first : first + side].contiguous()
 
 
+def reduced_and_center(side: int, images: Tensor) -> Tensor:
+    """Returns uint8 [n, side, 2 * side, 3]: the whole images, reduced, and to their right their centers."""
+    return torch.cat((reduced(side, images), center(side, images)), dim=2)
+
+
 def predictor_choice(
     see: Callable[[Tensor], Tensor], targets: ViewLosses, test: ViewLosses, data: Dataset, args: argparse.Namespace
 ) -> tuple[Tensor, float]:
@@ -177,6 +182,7 @@ def main() -> None:
         f"top:1, image of {side} px": partial(reduced, side) for side in args.sides
     }
     rows[f"top:1, center of {args.sides[0]} px"] = partial(center, args.sides[0])
+    rows[f"top:1, image and center of {args.sides[0]} px"] = partial(reduced_and_center, args.sides[0])
     records: dict[str, RunRecord] = {}
     fixed = {"one view": torch.full((len(test),), test.views.index(IDENTITY.name)), "best view": test.losses.argmin(1)}
     for name in (*fixed, *rows):
