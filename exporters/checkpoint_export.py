@@ -18,6 +18,7 @@ from allweather.exporters.compilation import (
     precision_plan,
 )
 from allweather.exporters.compilation import ExportOptions as ExportOptions
+from allweather.exporters.installed import check_installed
 from allweather.exporters.model_card import MODEL_CARD, checkpoint_card
 from allweather.runtimes.bundle.bundle import npy_bytes, write_bundle
 from allweather.runtimes.bundle.manifest import Input, Manifest
@@ -82,6 +83,7 @@ def export(
         )
     dataset = _adapted(checkpoint, dataset)
     plan = precision_plan(options)
+    check_installed(plan, traces=True)
     watch("reference outputs from torch")
     golden_frames = choose_golden_frames(dataset.val)
     jobs = export_jobs(checkpoint, dataset, second, int8=any("int8" in precisions for precisions in plan.values()))

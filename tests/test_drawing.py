@@ -36,7 +36,7 @@ LOOSE = {
     "exporters": {
         "export": ("checkpoint_export", "addition", "checkpoint_jobs"),
         "compilation": ("compilation", "candidates"),
-        "job": ("job", "parity", "calibration", "latency", "choices"),
+        "job": ("job", "parity", "calibration", "latency", "choices", "installed"),
     },
     "sdk": {
         "doctor": ("doctor", "optional_dependencies"),

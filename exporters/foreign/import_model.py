@@ -23,6 +23,7 @@ from allweather.exporters.foreign.hint import preparation_hint
 from allweather.exporters.foreign.ir_source import IrSource, open_ir
 from allweather.exporters.foreign.model_input import FROM_GRAPH, InputSettings, ModelInput, Three
 from allweather.exporters.foreign.onnx_source import OnnxSource, open_onnx
+from allweather.exporters.installed import check_installed
 from allweather.exporters.job import classifier_job, parity_images
 from allweather.exporters.model_card import MODEL_CARD, foreign_card
 from allweather.runtimes.bundle.bundle import npy_bytes, write_bundle
@@ -211,6 +212,7 @@ def export_foreign(
     for each in models.values():
         options = _for_engines_of(each, options)
     plan = precision_plan(options)
+    check_installed(plan, traces=False)
     dataset = dataset.with_classes(model.classes)
     for each in models.values():
         _check_input(each, model, dataset)

@@ -11,6 +11,7 @@ from allweather.create.config import CreateConfig, Finetune, Fit, Predictor
 from allweather.create.epochs import with_epochs
 from allweather.exporters.compilation import DEFAULT_ENGINES, ExportOptions, precision_plan
 from allweather.exporters.foreign.model_input import InputSettings
+from allweather.exporters.installed import check_installed
 from allweather.runtimes.crop import Crop
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.tta.confidence_model import check_share
@@ -133,7 +134,7 @@ def _predictor(section: Predictor, seed: int) -> PredictorSettings:
 
 def _export(config: CreateConfig) -> ExportOptions:
     options = ExportOptions(config.export.engines or DEFAULT_ENGINES, config.export.precisions or None)
-    precision_plan(options)
+    check_installed(precision_plan(options), traces=config.onnx is None)
     if not set(options.engines) & set(DEFAULT_ENGINES):
         raise UsageError(
             f"the bundle is evaluated here, which only {' and '.join(DEFAULT_ENGINES)} can do; add one of them"
