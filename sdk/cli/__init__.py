@@ -46,13 +46,29 @@ def _run() -> None:
             _end_by_signal(ending.code)
         raise
     except (ImportError, MemoryError) as error:  # before a command
-        from allweather.runtimes.system.shortage import is_shortage, with_cure
-
-        if not is_shortage(error):
-            raise
-        sys.exit(f"error: {with_cure(error, '')}")
+        sys.exit(f"error: {_cause_before_a_command(error)}")
     except OSError as error:  # of the help or the version; a command reports its own
         sys.exit(f"error: cannot write to stdout: {error.strerror or error}; free some space or choose another file")
+
+
+def _cause_before_a_command(error: ImportError | MemoryError) -> str:
+    """Says what the machine or the installation lacks.
+
+    Raises:
+        ImportError: It lacks nothing that is known.
+        MemoryError: As above.
+    """
+    from allweather.optional_dependencies import explain_missing
+    from allweather.runtimes.errors import DependencyError
+    from allweather.runtimes.system.shortage import is_shortage, with_cure
+
+    if is_shortage(error):
+        return with_cure(error, "")
+    try:
+        with explain_missing():
+            raise error
+    except DependencyError as missing:
+        return str(missing)
 
 
 def _flush_streams() -> bool:

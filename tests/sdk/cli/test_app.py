@@ -75,3 +75,11 @@ def test_help_loads_no_library() -> None:
 
 def test_without_a_command_the_help_is_shown() -> None:
     assert "Make a model" in invoke().output
+
+
+def test_a_missing_library_of_the_command_line_itself_is_one_line() -> None:
+    code = "import sys; sys.modules['pydantic'] = None; from allweather.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "doctor"], capture_output=True, text=True, timeout=60)
+    cure = "pip install --force-reinstall allweather"
+    assert done.returncode == 1
+    assert done.stderr == f"error: this needs pydantic, which comes with allweather and is gone: {cure}\n"
