@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from allweather.runtimes.errors import UsageError
+from allweather import trainers
+from allweather.runtimes.errors import AllweatherError, UsageError
+from allweather.runtimes.preprocess import InputSpec
 
 ROOT = Path(__file__).parent.parent
 OTHER_MEANING = {"check_private"}  # takes any number of folders
@@ -95,3 +97,19 @@ def test_a_path_is_checked_where_it_comes_in(name: str, value: object, said: str
 @pytest.mark.parametrize("name", [name for name in PARAMETERS if name.split("(")[0] not in FIELDS])
 def test_its_type_says_that_text_is_taken(name: str) -> None:
     assert "str" in name.rstrip(")").split(": ", 1)[1].split(" | ")
+
+
+def checkpoint_from_weights(path: str) -> object:
+    return trainers.checkpoint_from_state_dict(path, "resnet20", ("a", "b"), InputSpec(32, 32))
+
+
+@pytest.mark.parametrize("read", [trainers.load_checkpoint, trainers.load_predictor, checkpoint_from_weights])
+def test_a_path_that_cannot_be_looked_at_is_told_when_a_checkpoint_is_read(read: Callable[[str], object]) -> None:
+    with pytest.raises(AllweatherError, match=r"x\.pth cannot be read: File name too long; check the path"):
+        read(f"{'x' * 300}.pth")
+
+
+@pytest.mark.parametrize("kind", ["folder", "list", "hf", "cifar10", "webdataset"])
+def test_a_path_that_cannot_be_looked_at_is_told_when_data_is_opened(kind: str) -> None:
+    with pytest.raises(AllweatherError, match=r"x\.csv cannot be read: File name too long; check the path"):
+        trainers.load_dataset(f"{kind}:{'x' * 300}.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -25,6 +26,19 @@ def as_path(path: Path | str, what: str = "a file or folder") -> Path:
         fault = "text with a null character" if text else "an empty text"
         raise UsageError(f"{what} is named by its path; got {fault}")
     return Path(text)
+
+
+def out_of_reach(path: Path) -> str:
+    """Returns why the system does not even look whether something is at a path, and what to do, or "" if it does.
+
+    `Path.exists()` and its like raise an error then: a folder above may not be entered, or a name is too long.
+    """
+    try:
+        os.lstat(path)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.ENAMETOOLONG):
+            return f"{os.strerror(error.errno)}; check the path, and the permissions of its folders"
+    return ""
 
 
 def real_path(path: Path | str) -> Path:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from allweather.runtimes.errors import CheckpointError, first_line
-from allweather.runtimes.system.path_argument import as_path
+from allweather.runtimes.system.path_argument import as_path, out_of_reach
 from allweather.runtimes.text import printable
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.legacy_pickle import legacy_fault
@@ -52,7 +52,7 @@ def read_state_dict(path: Path | str) -> dict[str, Tensor]:
         CheckpointError: The file is missing, or something else than a state dict; the message says what to do.
     """
     path = as_path(path)
-    if path.is_dir() or not path.is_file():
+    if out_of_reach(path) or path.is_dir() or not path.is_file():
         return tensor_file.read(path)[0]  # which says that it is missing, or a folder
     where = path_text(path)
     with path.open("rb") as stream:

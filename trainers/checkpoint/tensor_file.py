@@ -14,6 +14,7 @@ from torch import Tensor
 
 from allweather.runtimes.errors import CheckpointError, OutputError, first_line
 from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.system.path_argument import out_of_reach
 from allweather.runtimes.text import valid_unicode
 
 SCHEMA_VERSION = 2  # of the JSON headers of checkpoints, predictors and learned augmentations
@@ -83,6 +84,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     Raises:
         CheckpointError: The file is missing, or not an intact safetensors file.
     """
+    if reason := out_of_reach(path):
+        raise CheckpointError(f"{path} cannot be read: {reason}")
     if path.is_dir() or (path.is_file() and path.suffix == ".zip"):
         raise CheckpointError(
             f"{path} is not a checkpoint but {'a folder' if path.is_dir() else 'a .zip'}, as bundles are; "

@@ -15,10 +15,10 @@ from types import MappingProxyType
 import torch
 
 from allweather.runtimes.crop import WHOLE, Crop
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.home_path import home_path
-from allweather.runtimes.system.path_argument import real_path
+from allweather.runtimes.system.path_argument import out_of_reach, real_path
 from allweather.trainers.choices import DATASET_FORMS
 from allweather.trainers.data import cifar, signs
 from allweather.trainers.data.class_names import class_order
@@ -79,7 +79,7 @@ def open_dataset(
     spec = InputSpec(*(size or (OWN_SIZES.get(kind, DEFAULT_SIZE),) * 2), crop=crop)
     if kind == SHARDS:
         return read_shards(text, spec, reading)
-    root = home_path(text)
+    root = _root(text)
     if kind in FILE_FORMS:
         return read_files(FILE_FORMS[kind](root), spec, reading)
     if reading.stream or reading.random_resized:
@@ -114,7 +114,7 @@ def inspect_dataset(
     if kind == SHARDS:
         return inspect_shards(text, watch)
     if kind in FILE_FORMS:
-        return inspect_files(FILE_FORMS[kind](home_path(text)), watch)
+        return inspect_files(FILE_FORMS[kind](_root(text)), watch)
     if kind == "signs":  # image i has a class by its place in a run of 16, so none has to be drawn
         return count_labels(name, signs.CLASSES, {split: _sign_labels(n) for split, n in signs.SPLITS.items()})
     inventory = open_dataset(name, download=download).inventory
@@ -163,7 +163,7 @@ def dataset_classes(name: str) -> tuple[str, ...]:
         return signs.CLASSES
     if kind == SHARDS:
         return shard_classes(text)
-    root = home_path(text)
+    root = _root(text)
     if kind in FILE_FORMS:
         return folder_classes(root) if kind == "folder" else list_classes(root)
     if kind == "hf":
@@ -194,6 +194,13 @@ def _parse(name: str) -> tuple[str, str]:
         f"unknown data set {shown(name)!r}; write {DATASET_FORMS}, where ROOT is a folder, FILE a list (.csv, .tsv or "
         f".parquet) and PATTERN names tar files{_meant(name)}"
     )
+
+
+def _root(text: str) -> Path:
+    root = home_path(text)
+    if reason := out_of_reach(root):
+        raise DataError(f"{shown(str(root))} cannot be read: {reason}")
+    return root
 
 
 def _meant(name: str) -> str:

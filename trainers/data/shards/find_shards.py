@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.system.home_path import home_path
+from allweather.runtimes.system.path_argument import out_of_reach
 from allweather.trainers.data.shards.fetch import Cache
 from allweather.trainers.data.shards.library import import_webdataset
 from allweather.trainers.data.shards.patterns import (
@@ -127,6 +128,9 @@ def find_classes(pattern: str) -> tuple[str, ...]:
 
 def _check_there(pattern: str, locations: Sequence[str]) -> None:
     local = {each: home_path(each) for each in locations if not is_url(each)}
+    for path in local.values():
+        if reason := out_of_reach(path):
+            raise DataError(f"{shown(str(path))} cannot be read: {reason}")
     if absent := [path for path in local.values() if not path.exists()]:
         some = f"{len(absent)} of {len(local)}, such as {shown(str(absent[0]))}" if len(local) > 1 else "it"
         braces = "; write braces such as {000..009}, as * is not expanded" if "*" in pattern else ""
