@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ import pytest
 from allweather import trainers
 from allweather.runtimes.errors import AllweatherError, UsageError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.path_argument import out_of_reach
+from allweather.trainers.corruptions.sets import open_corrupted_set
 
 ROOT = Path(__file__).parent.parent
 OTHER_MEANING = {"check_private"}  # takes any number of folders
@@ -113,3 +118,20 @@ def test_a_path_that_cannot_be_looked_at_is_told_when_a_checkpoint_is_read(read:
 def test_a_path_that_cannot_be_looked_at_is_told_when_data_is_opened(kind: str) -> None:
     with pytest.raises(AllweatherError, match=r"x\.csv cannot be read: File name too long; check the path"):
         trainers.load_dataset(f"{kind}:{'x' * 300}.csv")
+
+
+def test_a_path_that_cannot_be_looked_at_is_told_when_a_corrupted_set_is_opened() -> None:
+    with pytest.raises(AllweatherError, match="x cannot be read: File name too long; check the path"):
+        open_corrupted_set("x" * 300, ("a", "b"), InputSpec(32, 32))
+
+
+def test_a_folder_that_may_not_be_entered_is_out_of_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert out_of_reach(tmp_path) == out_of_reach(tmp_path / "missing") == ""
+    monkeypatch.setattr(os, "lstat", partial(refuse, os.lstat, f"{tmp_path}/."))  # root may enter any folder
+    assert out_of_reach(tmp_path) == "Permission denied; check the path, and the permissions of its folders"
+
+
+def refuse(function: Callable[[str], object], refused: str, path: str) -> object:
+    if path == refused:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+    return function(path)

@@ -101,9 +101,8 @@ class FolderSource(Source):
         except OSError as error:
             if error.errno in _NOT_A_FILE:
                 raise self._not_a_file(name) from error
-            raise BundleError(
-                f"{self.where}: {name} cannot be read ({first_line(error)}); check its permissions"
-            ) from error
+            reason = error.strerror or first_line(error)
+            raise BundleError(f"{self.where}: {name} cannot be read ({reason}); check its permissions") from error
 
     def _open(self, name: str) -> io.BufferedReader:
         *folders, file = name.split("/")

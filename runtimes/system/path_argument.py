@@ -31,10 +31,10 @@ def as_path(path: Path | str, what: str = "a file or folder") -> Path:
 def out_of_reach(path: Path) -> str:
     """Returns why the system does not even look whether something is at a path, and what to do, or "" if it does.
 
-    `Path.exists()` and its like raise an error then: a folder above may not be entered, or a name is too long.
+    `Path.exists()` and its like raise an error then: a folder may not be entered, or a name is too long.
     """
     try:
-        os.lstat(path)
+        os.lstat(f"{path}/.")  # fails for a folder that may not be entered, too
     except OSError as error:
         if error.errno in (errno.EACCES, errno.ENAMETOOLONG):
             return f"{os.strerror(error.errno)}; check the path, and the permissions of its folders"

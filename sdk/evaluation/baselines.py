@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.system.path_argument import out_of_reach
 from allweather.runtimes.text import printable
 
 ALEXNET = {  # percent, on ImageNet-C at 224 px: Hendrycks and Dietterich 2019, table 1 and their published code
@@ -50,6 +51,8 @@ def read_baseline(text: str) -> Baseline:
     if text == "alexnet":
         return Baseline(text, {name: error / 100 for name, error in ALEXNET.items()})
     path = Path(text)
+    if reason := out_of_reach(path):
+        raise UsageError(f"{text} cannot be read: {reason}")
     if not path.is_file() and (path.suffix or len(path.parts) > 1):
         raise UsageError(f"no file {text}, to read a baseline from: check the path, or give alexnet (for ImageNet-C)")
     if not path.is_file():

@@ -16,7 +16,7 @@ from allweather.runtimes.cameras.image_files.names import is_image_name
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.hidden_names import is_hidden
-from allweather.runtimes.system.path_argument import as_path
+from allweather.runtimes.system.path_argument import as_path, out_of_reach
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions.catalogue import CORRUPTIONS
 from allweather.trainers.corruptions.corruption import FAMILIES, SEVERITIES
@@ -135,6 +135,8 @@ def open_corrupted_set(folder: Path | str, classes: Sequence[str], spec: InputSp
         DataError: The folder has neither layout, or a part of the set is missing, damaged or of other classes.
     """
     folder = as_path(folder)
+    if reason := out_of_reach(folder):
+        raise DataError(f"{folder} cannot be read: {reason}")
     if (folder / LABELS_FILE).is_file():
         return _open_arrays(folder, classes, spec)
     folders = {
