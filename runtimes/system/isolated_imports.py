@@ -10,7 +10,7 @@ from threading import Lock
 from types import ModuleType
 
 from allweather.runtimes.errors import EngineError
-from allweather.runtimes.system.private_folder import cache_folder
+from allweather.runtimes.system.private_folder import cache_folder, can_be_made
 
 # ONNX Runtime from 1.29 on decides by this at its import, once for the process; else it stores a device id in the
 # user's cache and uploads events from native threads that Python does not see.
@@ -67,11 +67,16 @@ class _Isolation:
 
 
 def _cache_variables() -> dict[str, str]:
-    """Returns the variables that put the libraries' caches beside ours; those that the user has set stay."""
+    """Returns the variables that put the libraries' caches beside ours; those that the user has set stay.
+
+    Where there is no home directory, or it cannot be written, as in some containers, there are none: each library then
+    finds a folder of its own, and would end with an error for one that it is given and cannot create.
+    """
     try:
-        return {name: str(cache_folder(folder)) for name, folder in CACHES.items() if name not in os.environ}
-    except EngineError:  # there is no home directory, so each library finds a folder of its own
+        folders = {name: cache_folder(folder) for name, folder in CACHES.items() if name not in os.environ}
+    except EngineError:
         return {}
+    return {name: str(folder) for name, folder in folders.items() if can_be_made(folder)}
 
 
 _isolation = _Isolation()

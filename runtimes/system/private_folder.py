@@ -30,6 +30,14 @@ def cache_folder(name: str) -> Path:
         ) from error
 
 
+def can_be_made(folder: Path) -> bool:
+    """Returns whether this user may create a folder with those above it, or write into it where it exists."""
+    for path in (folder, *folder.parents):
+        if os.path.lexists(path):
+            return os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK)  # noqa: PTH112 - never raises
+    return False
+
+
 def make_private(folder: Path | str) -> None:
     """Creates a cache folder that other users cannot open.
 

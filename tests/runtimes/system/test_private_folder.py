@@ -10,8 +10,8 @@ import pytest
 from allweather.runtimes.engines.openvino_cache import cached_blob
 from allweather.runtimes.engines.tensorrt.cache import built_engines
 from allweather.runtimes.errors import EngineError, NotBuiltError
-from allweather.runtimes.system import private_folder
-from allweather.runtimes.system.private_folder import cache_folder, read_private, write_private
+from allweather.runtimes.system import isolated_imports, private_folder
+from allweather.runtimes.system.private_folder import cache_folder, can_be_made, read_private, write_private
 
 HARMS = ["link", "link to nothing", "pipe", "folder", "group can write", "others can write", "another owner"]
 
@@ -83,3 +83,24 @@ def test_without_a_home_directory_nothing_is_cached(monkeypatch: pytest.MonkeyPa
     assert cached_blob(("a",), lambda: b"compiled") == b"compiled"
     with pytest.raises(NotBuiltError, match="set HOME, or XDG_CACHE_HOME"):
         built_engines()
+
+
+def test_libraries_get_no_cache_folder_that_they_cannot_create(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch creates its own at its import, so that nothing could be trained where the home cannot be written."""
+    for name in isolated_imports.CACHES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert set(isolated_imports._cache_variables()) == set(isolated_imports.CACHES)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert isolated_imports._cache_variables() == {}
+
+
+def test_whether_a_folder_can_be_made_is_asked_of_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert can_be_made(tmp_path)
+    assert can_be_made(tmp_path / "a" / "b")
+    monkeypatch.setattr(private_folder.os, "access", lambda path, mode: path != tmp_path)  # root may write anywhere
+    assert not can_be_made(tmp_path)
+    assert not can_be_made(tmp_path / "a" / "b")
