@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from allweather.runtimes.errors import OutputError
+
 MARK = "tmp"  # a part of each temporary name, so that nobody's own hidden file is taken for one
 _RANDOM = r"[a-z0-9_]{8}"  # what tempfile puts into a name
 
@@ -51,10 +53,25 @@ def temporary_folder() -> Iterator[Path]:
     First, those that killed processes of this user left behind are deleted.
 
     Raises:
+        OutputError: There is nowhere to put it.
         OSError: It cannot be made.
     """
-    with temporary_beside(Path(tempfile.gettempdir(), f"allweather-{os.getuid()}"), folder=True) as folder:
+    with temporary_beside(temporary_root() / f"allweather-{os.getuid()}", folder=True) as folder:
         yield folder
+
+
+def temporary_root() -> Path:
+    """Returns the system's folder of temporary files.
+
+    Raises:
+        OutputError: There is none that can be written, as in a container whose file system is read-only.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise OutputError(
+            "temporary files have no place: /tmp cannot be written; set TMPDIR to a folder that can"
+        ) from error
 
 
 def sweep_leftovers(path: Path) -> None:

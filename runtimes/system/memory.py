@@ -7,12 +7,12 @@ import math
 import os
 import threading
 import weakref
-from pathlib import Path
-from tempfile import TemporaryFile, gettempdir
+from tempfile import TemporaryFile
 
 import numpy as np
 
 from allweather.runtimes.errors import map_write_errors
+from allweather.runtimes.system.leftovers import temporary_root
 from allweather.runtimes.system.limits import processes_here, usable_memory
 from allweather.runtimes.types import Image
 
@@ -97,7 +97,7 @@ def allocate(shape: tuple[int, ...]) -> Image:
         array = np.empty(shape, np.uint8)
         weakref.finalize(array, _HELD.release, size)
         return array
-    with map_write_errors(Path(gettempdir())), TemporaryFile() as file:  # the mapping stays valid after it is closed
+    with map_write_errors(temporary_root()), TemporaryFile() as file:  # the mapping stays valid after it is closed
         os.posix_fallocate(file.fileno(), 0, size)
         return np.memmap(file, np.uint8, "w+", shape=shape)
 

@@ -11,8 +11,9 @@ from tempfile import mkdtemp
 
 import pytest
 
+from allweather.runtimes.errors import OutputError
 from allweather.runtimes.system.atomic_files import atomic_file, atomic_folder
-from allweather.runtimes.system.leftovers import sweep_leftovers, temporary_beside
+from allweather.runtimes.system.leftovers import sweep_leftovers, temporary_beside, temporary_folder
 
 HOLDER = """
 import sys
@@ -103,3 +104,10 @@ def test_a_folder_that_another_process_deletes_before_it_is_locked_is_made_anew(
         assert folder.is_dir()
     assert len(names) == 2
     assert not list(tmp_path.iterdir())
+
+
+def test_a_system_without_a_folder_of_temporary_files_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)  # it is looked for anew
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
+    with pytest.raises(OutputError, match=r"cannot be written; set TMPDIR to a folder"), temporary_folder():
+        pass
