@@ -38,8 +38,8 @@ def print_reports(site: SiteReport, as_json: bool) -> None:
             {"sources": facts, "labels": labels} if len(facts) > 1 else {**facts[0], "labels": labels}, True, "run"
         )
         return
-    for each in facts:
-        common = list(labels.items())[:MAX_SHOWN_LABELS] if len(facts) == 1 else ()
+    for each, report in zip(facts, site.reports, strict=True):
+        common = list(report.labels.items())[:MAX_SHOWN_LABELS]
         values = {**each, "labels": ", ".join(f"{label} {count}" for label, count in common)}
         print_result({key: value for key, value in values.items() if value != ""}, False, "run")
 

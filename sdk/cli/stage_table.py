@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from allweather.cli.console import err, say
-from allweather.cli.minute_lines import MinuteLines
+from allweather.cli.minute_lines import MinuteLines, duration
 from allweather.journey import Stage, pace, seconds_left
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def _table(stages: Sequence[Stage]) -> Table:
     from rich.table import Table
 
     unfinished = any(stage.state in ("waiting", "running") for stage in stages)
-    table = Table(title=f"about {seconds_left(stages):.0f} s left" if unfinished else "finished", title_justify="left")
+    title = f"about {duration(seconds_left(stages))} left" if unfinished else "finished"
+    table = Table(title=title, title_justify="left")
     for name, justify in (("stage", "left"), ("", "left"), ("done", "right"), ("s", "right"), ("result", "left")):
         table.add_column(name, justify="right" if justify == "right" else "left")
     here = pace(stages)
@@ -61,7 +62,7 @@ class _StageLines:
                 if stage.name not in self._begun:  # it may be seen next that its result was kept
                     self._begun.add(stage.name)
                     continue
-                say(f"{stage.name}: about {pace(stages) * stage.expected:.0f} s")
+                say(f"{stage.name}: about {duration(pace(stages) * stage.expected)}")
             elif stage.share == 1:
                 say(f"{stage.name}: {stage.state} in {stage.seconds:.0f} s{': ' if stage.result else ''}{stage.result}")
             else:

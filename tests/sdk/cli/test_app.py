@@ -73,6 +73,13 @@ def test_help_loads_no_library() -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
+def test_the_package_can_be_run_as_a_module() -> None:
+    command = [sys.executable, "-m", "allweather"]
+    done = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["allweather", allweather.__version__]
+    assert subprocess.run([*command, "look"], capture_output=True, timeout=60, check=False).returncode == 2
+
+
 def test_without_a_command_the_help_is_shown() -> None:
     assert "Make a model" in invoke().output
 
