@@ -66,6 +66,20 @@ def purposes(inventory: Inventory) -> tuple[Purpose, ...]:
     )
 
 
+def few_val_notes(images: int) -> tuple[str, ...]:
+    """Returns a sentence for a val split of so few images that no policy can be chosen by them; else nothing.
+
+    Args:
+        images: Number of images of the val split.
+    """
+    if images >= MIN_IMAGES:
+        return ()
+    return (
+        f"{images} images for val are too few to compare policies, so one view will be stored: {MIN_IMAGES} are "
+        "needed; add images, or divide them into train, val and test yourself, with more of them in val",
+    )
+
+
 def _held_out(counts: Sequence[int], parts: int) -> tuple[list[int], list[int]]:
     """Returns how many images of each class stay in train, and how many each part gets that is held out of it."""
     left, sizes = list(counts), [0] * parts

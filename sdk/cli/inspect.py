@@ -29,7 +29,7 @@ def inspect(
     images, and images that are in two splits. Each image is decoded. The other commands show a short form of it before
     they start. A second table says for what there are enough images: to train, to export to INT8, to choose a policy.
     """
-    from allweather.enough_images import purposes
+    from allweather.enough_images import few_val_notes, purposes
     from allweather.trainers.data.registry import inspect_dataset
 
     with progress_bar("inspect") as update:
@@ -47,8 +47,21 @@ def inspect(
         print_table(_purpose_rows(found))
     for note in inventory.notes:
         say(note)
+    for split in inventory.splits:
+        if split.unreadable > 1:  # a note names the first one, and why
+            say(_unreadable_names(split))
+    for policy in (each for each in found if each.purpose == "tune-policy"):
+        for note in few_val_notes(policy.images):
+            say(note)
     for problem in inventory.problems:
         say(f"cannot be used: {problem}")
+
+
+def _unreadable_names(split: SplitInventory) -> str:
+    """Returns a line with the names of the images of a split that cannot be read, the first ten of them."""
+    more = split.unreadable - len(split.unreadable_paths)
+    names = f"{', '.join(split.unreadable_paths)}{f' and {more} more' if more else ''}"
+    return f"{split.folder or split.split}: not readable are {names}"
 
 
 def say_inventory(inventory: Inventory | None) -> None:

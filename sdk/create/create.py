@@ -39,6 +39,7 @@ from allweather.create.kept_stages import KeptStages, StageOutput, StageResult
 from allweather.create.report import Created, write_create_report
 from allweather.create.settings import CreateSettings
 from allweather.create.view_stages import copy_bundle, export_stage, policy_stage, predictor_stage
+from allweather.enough_images import few_val_notes
 from allweather.exporters.foreign.import_model import ForeignModel
 from allweather.journey import Journey, Stage, StageRun
 from allweather.reports.image_grids import gallery
@@ -107,7 +108,7 @@ def create(
     start = open_start(config, settings, download=download)
     config, notes = with_epochs(config, len(start.dataset.train))
     settings = CreateSettings.of(config)
-    for note in (*start.dataset.notes, *notes):
+    for note in (*start.dataset.notes, *few_val_notes(len(start.dataset.val)), *notes):
         say(note)
     if config.onnx and config.onnx.classes is None:
         classes = shortened(", ".join(start.dataset.classes), MAX_CLASSES_CHARACTERS)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import cv2
 import numpy as np
@@ -14,6 +20,7 @@ import pytest
 from mqtt_broker import Listener, broker
 from onnx.numpy_helper import from_array
 from sample_runs import SAMPLES, run_sample
+from sites import write_video
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import Manifest
@@ -77,6 +84,36 @@ def test_track(exported: tuple[Path, Manifest], tmp_path: Path) -> None:
     tracks = {int(line[2]) for line in lines if line[3] == "red"}
     assert len(lines) >= 12
     assert len(tracks) >= 2, "a detection begins a new track"
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("log_is_a_folder", [False, True])
+def test_camera_service(log_is_a_folder: bool, sample_bundle: Path, tmp_path: Path) -> None:
+    write_video(tmp_path / "x.avi", 4000)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    if log_is_a_folder:
+        (tmp_path / "camera-1.jsonl").mkdir()
+    command = [sys.executable, SAMPLES / "camera_service.py", sample_bundle, str(port), "x.avi", "x.avi"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
+        if not log_is_a_folder:
+            wait_for_decisions(port, ("camera-0", "camera-1"))
+            running.send_signal(signal.SIGTERM)
+        _, errors = running.communicate(timeout=60)
+    assert running.returncode == (75 if log_is_a_folder else 0)
+    assert ("camera-1: cannot write" in errors) == log_is_a_folder
+    assert "Traceback" not in errors
+    assert (tmp_path / "camera-0.jsonl").is_file()
+
+
+def wait_for_decisions(port: int, cameras: tuple[str, ...]) -> None:
+    """Waits until the metrics at a port count decisions of all cameras."""
+    text, until = "", time.monotonic() + 60
+    while not all(f'decisions_total{{camera="{camera}"' in text for camera in cameras):
+        assert time.monotonic() < until, text
+        time.sleep(0.1)
+        with suppress(URLError), urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+            text = page.read().decode()
 
 
 @pytest.mark.end_to_end

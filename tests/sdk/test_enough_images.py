@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from allweather.enough_images import Purpose, purposes
+from allweather.enough_images import Purpose, few_val_notes, purposes
 from allweather.exporters.calibration import calibration_set
 from allweather.runtimes.errors import DataError
 from allweather.trainers.data.dataset import Dataset
@@ -48,6 +48,13 @@ def test_val_is_shared_as_the_predictor_shares_it(count: int) -> None:
     assert rows["tune-policy"].conclusion.startswith(
         "too few" if count < 50 else "chooses" if count < 1000 else "enough"
     )
+
+
+@pytest.mark.parametrize("count", [0, 49, 50])
+def test_a_val_split_that_chooses_no_policy_is_told_with_what_to_do(count: int) -> None:
+    notes = few_val_notes(count)
+    assert bool(notes) == (count < 50)
+    assert all(words in note for note in notes for words in (str(count), "one view will be stored", "divide them"))
 
 
 def test_missing_splits_are_held_out_of_train() -> None:

@@ -43,6 +43,15 @@ def test_everything_that_was_found_is_shown(faulty: Path) -> None:
         assert words in text
 
 
+def test_all_unreadable_images_are_named(faulty: Path) -> None:
+    for index in range(10):
+        (faulty / f"train/red/bad {index}.jpg").write_bytes(b"no image")
+    text = one_line(invoke("inspect", f"folder:{faulty}"))
+    names = ", ".join(f"red/bad {index}.jpg" for index in range(9))
+    assert f"train: not readable are red/000.png, {names} and 1 more" in text
+    assert "too few to compare policies" in text  # 24 images of val
+
+
 def test_json_holds_everything(faulty: Path) -> None:
     found = json_of(invoke("inspect", f"folder:{faulty}", "--json"))
     assert [(split["split"], split["folder"]) for split in found["splits"]] == list(
