@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 State = Literal["waiting", "running", "done", "kept"]
+SHARE_THAT_TELLS = 0.1  # of a stage, from which on its time tells how fast this machine is
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,14 @@ def seconds_left(stages: Sequence[Stage]) -> float:
 def pace(stages: Sequence[Stage]) -> float:
     """Returns the time that stages take here, against what was expected of them; 1 until that can be told.
 
-    It is that of the stages that are done and of the running one.
+    It is that of the stages that are done and of the running one, once a tenth of it is done: before that, its time is
+    mostly that of the start.
     """
-    taken = sum(stage.seconds for stage in stages if stage.state in ("done", "running"))
-    expected = sum(stage.expected * stage.share for stage in stages if stage.state in ("done", "running"))
+    told = [
+        stage
+        for stage in stages
+        if stage.state == "done" or (stage.state == "running" and stage.share >= SHARE_THAT_TELLS)
+    ]
+    taken = sum(stage.seconds for stage in told)
+    expected = sum(stage.expected * stage.share for stage in told)
     return taken / expected if expected > 1 else 1.0

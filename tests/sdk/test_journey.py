@@ -27,6 +27,18 @@ def test_a_journey_tells_what_runs_and_what_came_of_it() -> None:
     assert seen[-1] == journey.stages
 
 
+def test_a_slow_start_of_a_stage_says_nothing_of_the_rest() -> None:
+    now = [0.0]
+    journey = Journey({"train": 200, "finetune": 100}, clock=lambda: now[0])
+    with journey.stage("train") as run:
+        now[0] = 14  # for the first step, which waits for libraries
+        run.update(1, 100)
+        assert seconds_left(journey.stages) == pytest.approx(198 + 100)
+        now[0] = 30
+        run.update(10, 100)
+        assert seconds_left(journey.stages) == pytest.approx(1.5 * (180 + 100))
+
+
 def test_a_stage_that_fails_stays_as_it_was() -> None:
     journey = Journey({"train": 60})
     with pytest.raises(KeyboardInterrupt), journey.stage("train"):

@@ -94,6 +94,6 @@ def test_a_bar_without_a_terminal_and_the_stages_of_create_print_them(
     assert capsys.readouterr().err.splitlines() == [
         "clean: 25 % done",
         *("first: about 2 min", "first: 40 % done, about 2 min left", "first: 90 % done, about 13 s left"),
-        *("first: done in 120 s", "second: about 66 s"),
+        *("first: done in 120 s", "second: about 60 s"),
         *("second: 40 % done, about 2 min left", "second: 90 % done, about 13 s left", "second: done in 120 s"),
     ]
