@@ -20,7 +20,10 @@ from allweather.site.config import CameraConfig, MqttConfig, SiteConfig, Webhook
 from allweather.site.outputs import MqttOutput, RunOutputs
 from allweather.site.site import ModelChoice, Site, SiteCamera, parse_address
 
-WANTED = {"cameras.*.regions.*": "four whole numbers: [x, y, width, height]"}  # where the type does not say it
+WANTED = {  # where the type does not say it
+    "cameras.*.regions": "a section of names, such as gate: [x, y, width, height]",
+    "cameras.*.regions.*": "four whole numbers: [x, y, width, height]",
+}
 
 
 def read_site(path: Path | str, *, token: str = "", webhook_secret: str = "", again: bool = False) -> Site:

@@ -182,6 +182,10 @@ SMALL: dict[str, Any] = {"bundle": "my.aw", "cameras": [{"name": "front", "sourc
         ({"cameras": [{"name": "a\a", "source": "0"}, {"name": "a\b", "source": "1"}]}, "two cameras are called a"),
         ({"cameras": [{"name": "a", "source": "env:NOT_SET"}]}, "camera a: the environment variable NOT_SET"),
         ({"cameras": [{"name": "a", "source": "0", "regions": {"7": [1, 2, 3]}}]}, "regions.7 must be four whole"),
+        (
+            {"cameras": [{"name": "a", "source": "0", "regions": [0, 0, 9, 9]}]},
+            r"regions must be a section of names, such as gate: \[x, y, width, height\]; got a list",
+        ),
         ({"cameras": [{"name": "a", "source": "0", "video": "x.txt"}]}, "a video is written as"),
         ({"cameras": [{"name": "a", "source": "0", "table": "x.txt"}]}, "csv"),
         ({"token": "hunter2"}, "token is env:NAME or file:PATH, where the secret itself is"),
