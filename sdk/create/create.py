@@ -19,7 +19,7 @@ from allweather.create.classifier_stages import (
     open_start,
     train_stage,
 )
-from allweather.create.comparison import CLEAN, MEAN, TTA, Comparison, Example, System, compare
+from allweather.create.comparison import CLEAN, MEAN, TTA, Comparison, Example, System, SystemResult, compare
 from allweather.create.config import GENERATE, CreateConfig, Predictor
 from allweather.create.digests import data_digest, file_digest, foreign_digest, network_digest
 from allweather.create.epochs import with_epochs
@@ -36,7 +36,7 @@ from allweather.create.expected import (
     expected_seconds,
 )
 from allweather.create.kept_stages import KeptStages, StageOutput, StageResult
-from allweather.create.report import Created, write_create_report
+from allweather.create.report import Created, distinct_systems, write_create_report
 from allweather.create.settings import CreateSettings
 from allweather.create.view_stages import copy_bundle, export_stage, policy_stage, predictor_stage
 from allweather.enough_images import few_val_notes
@@ -261,7 +261,7 @@ class _Creation:
                 systems, dataset, self._corrupted, seed=seed, keep=folder / CELLS, watch=run.update
             )
             if images:
-                captions = [_caption(each) for each in result.examples]
+                captions = [_caption(each, distinct_systems(result.systems)) for each in result.examples]
                 with atomic_file(folder / EXAMPLES) as temporary:
                     temporary.write_bytes(gallery(images, captions))
             with atomic_file(folder / COMPARISON) as temporary:
@@ -288,9 +288,9 @@ def _corrupted(config: CreateConfig, start: Start) -> CorruptedSet:
     return open_corrupted_set(Path(config.evaluate.corruptions), start.dataset.classes, start.dataset.input)
 
 
-def _caption(example: Example) -> str:
-    """Returns the caption of an example: its true class, and what each system predicts."""
-    predictions = [f"{name}: {printable(label)}" for name, label in example.predicted.items()]
+def _caption(example: Example, systems: Sequence[SystemResult]) -> str:
+    """Returns the caption of an example: its true class, and what each of these systems predicts."""
+    predictions = [f"{each.name}: {printable(example.predicted[each.name])}" for each in systems]
     return "\n".join([example.corruption.replace("_", " "), f"true: {printable(example.label)}", *predictions])
 
 

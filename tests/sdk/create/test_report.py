@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import yaml
 
-from allweather.create.comparison import GROUPS, SystemResult
+from allweather.create.comparison import GROUPS, Example, SystemResult
 from allweather.create.config import CreateConfig
+from allweather.create.create import _caption
 from allweather.create.plots import family_bars, reliability_curves
 from allweather.create.report import TITLES, _changes, _yaml_to_share, distinct_systems, summary_table
 from allweather.evaluation.error_rate import ErrorRate
@@ -90,6 +91,13 @@ def test_a_system_that_is_the_same_as_the_one_before_is_not_shown_twice() -> Non
 
 
 @pytest.mark.slow
+def test_the_pictures_name_the_systems_of_the_tables() -> None:
+    names = ("plain", "robust", "robust + TTA")
+    example = Example("fog", 3, 0, "can", dict(zip(names, ("box", "can", "can"), strict=True)))
+    systems = distinct_systems([dataclasses.replace(PLAIN, name=name) for name in names])
+    assert _caption(example, systems) == "fog\ntrue: can\nplain: box\nrobust: can"
+
+
 def test_plots_are_images() -> None:
     systems = [PLAIN, after(-0.05, -0.07, -0.03), dataclasses.replace(PLAIN, reliability=((0, 0.0, 0.0),))]
     for content in (family_bars(systems, TITLES), reliability_curves(systems), family_bars([PLAIN], TITLES)):
