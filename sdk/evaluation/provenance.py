@@ -11,6 +11,8 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.inventory import Inventory
 from allweather.trainers.inference.open_model import EvaluatedModel
 
+NAME_IN_STAGES = "classifier"  # without its suffix, in every folder of a stage of `allweather create`
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -61,5 +63,7 @@ class Provenance:
 
     @property
     def title(self) -> str:
-        """File name and backend, such as "robust.aw (openvino int8)"."""
-        return f"{Path(self.model).name} ({self.backend})"
+        """File name and backend, such as "robust.aw (openvino int8)"; of a stage of `create` with its folder."""
+        path = Path(self.model)
+        name = path.name if path.stem != NAME_IN_STAGES else str(Path(*path.parts[-2:]))
+        return f"{name} ({self.backend})"
