@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -197,6 +198,8 @@ def finetune(
             loggers=run.loggers(log, out), watch=run.watch_epochs(description, epochs, _accuracies),
         )  # fmt: skip
         run.say_kept_epoch(done, epochs)
+        if done.strengths:
+            run.say(strengths_in_words(done.strengths))
         if max_clean_drop is not None:
             run.say(_share_in_words(done.settings["finetuned_share"], max_clean_drop))
     facts = {"checkpoint": str(out), "method": method, "gamma": done.settings["gamma"], "data": shown(data)}
@@ -214,6 +217,16 @@ def _accuracies(report: EpochReport) -> str:
 
     average = epoch_metrics(report).get("average_accuracy")
     return f"clean {report.val_accuracy:.4f}" + (f"  average {average:.4f}" if average else "")
+
+
+def strengths_in_words(strengths: Mapping[str, float]) -> str:
+    """Returns how strong the augmentations are that the classifier was finetuned against.
+
+    Args:
+        strengths: Parameters of the photometric augmentations, by name.
+    """
+    numbers = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in strengths.items())
+    return f"augmentation strengths: {numbers} (brightness and noise in shares of the range of values)"
 
 
 def _share_in_words(share: float, max_clean_drop: float) -> str:

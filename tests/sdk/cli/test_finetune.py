@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from commands import invoke, json_of, one_line
 
+from allweather.cli.finetune import strengths_in_words
 from allweather.runtimes.bundle.manifest import Manifest
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS, TABLE_ROWS
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
@@ -59,11 +60,17 @@ def test_strengths_that_there_are_are_not_searched_again(finetuned: Path, folder
     again = json_of(done)
     assert again["strengths"] == load_checkpoint(finetuned).strengths
     assert again["finetuned_share"] == 1
+    assert strengths_in_words(again["strengths"]) in one_line(done)
     assert "lose at most 99 points of clean accuracy, and are kept as they are" in one_line(done)
     refused = invoke(*line, "--strength-points", 5, "--out", tmp_path / "x.safetensors")
     assert refused.exit_code == 2
     assert "has augmentation strengths already; leave out --strength-points" in one_line(refused)
     assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_strengths_are_told() -> None:
+    told = strengths_in_words({"brightness-": -0.0680634, "gaussian_blur": 8.0})
+    assert told.startswith("augmentation strengths: brightness- -0.0681, gaussian blur 8 (")
 
 
 @pytest.mark.parametrize(
