@@ -1,7 +1,6 @@
 """A service of your own on several cameras: python camera_service.py BUNDLE PORT SOURCE...
 
-Decisions to rely on go to camera-0.jsonl, camera-1.jsonl and so on, metrics to http://localhost:PORT/metrics for
-Prometheus. SIGTERM ends it in good order; if a camera or the engine fails for good, the exit code is 75.
+Decisions to rely on go to camera-0.jsonl and so on, metrics to http://localhost:PORT/metrics; SIGTERM and Ctrl-C end it.
 """
 
 import signal
@@ -49,7 +48,8 @@ if len(sys.argv) < 4:
 failed: list[str] = []
 cameras = [allweather.open_camera(source, name=f"camera-{i}", live=True) for i, source in enumerate(sys.argv[3:])]
 with allweather.load(sys.argv[1], budget_ms=20, threads=1) as perceiver:
-    signal.signal(signal.SIGTERM, end)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
     start_http_server(int(sys.argv[2]), "127.0.0.1")
     threads = [threading.Thread(target=decide, args=(camera, perceiver)) for camera in cameras]
     for thread in threads:
