@@ -1,6 +1,6 @@
 """A service of your own on several cameras: python camera_service.py BUNDLE PORT SOURCE...
 
-Decisions to rely on go to camera-0.jsonl and so on, metrics to http://localhost:PORT/metrics; SIGTERM and Ctrl-C end it.
+Decisions to rely on go to camera-0.jsonl and so on, metrics to localhost:PORT/metrics. SIGTERM and Ctrl-C end it.
 """
 
 import signal
