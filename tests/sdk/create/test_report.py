@@ -90,7 +90,6 @@ def test_a_system_that_is_the_same_as_the_one_before_is_not_shown_twice() -> Non
     assert distinct_systems([PLAIN]) == [PLAIN]
 
 
-@pytest.mark.slow
 def test_the_pictures_name_the_systems_of_the_tables() -> None:
     names = ("plain", "robust", "robust + TTA")
     example = Example("fog", 3, 0, "can", dict(zip(names, ("box", "can", "can"), strict=True)))
@@ -98,6 +97,7 @@ def test_the_pictures_name_the_systems_of_the_tables() -> None:
     assert _caption(example, systems) == "fog\ntrue: can\nplain: box\nrobust: can"
 
 
+@pytest.mark.slow
 def test_plots_are_images() -> None:
     systems = [PLAIN, after(-0.05, -0.07, -0.03), dataclasses.replace(PLAIN, reliability=((0, 0.0, 0.0),))]
     for content in (family_bars(systems, TITLES), reliability_curves(systems), family_bars([PLAIN], TITLES)):
