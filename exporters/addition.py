@@ -21,6 +21,7 @@ from allweather.runtimes.tta.policy import Policy
 from allweather.trainers.checkpoint.checkpoint import library_versions
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.image_size import warn_of_other_crop
 from allweather.trainers.steps.arguments import check_argument
 
 log = logging.getLogger(__name__)
@@ -151,4 +152,5 @@ def _adapted(bundle: Bundle, dataset: Dataset) -> Dataset:
             f"the bundle takes images of {bundle.input.width} x {bundle.input.height} px, but {dataset.name} was "
             f"opened at {width} x {height} px"
         )
+    warn_of_other_crop(dataset, bundle.input.crop, "the bundle")
     return dataset.with_classes(bundle.classes)

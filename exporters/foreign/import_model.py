@@ -37,7 +37,7 @@ from allweather.runtimes.text import printable
 from allweather.trainers.checkpoint.checkpoint import library_versions
 from allweather.trainers.data.class_names import check_class_names
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.data.image_size import ImageSize
+from allweather.trainers.data.image_size import ImageSize, warn_of_other_crop
 from allweather.trainers.data.split import Split
 from allweather.trainers.steps.arguments import check_argument
 
@@ -251,6 +251,7 @@ def _check_input(model: ForeignModel, first: ForeignModel, dataset: Dataset) -> 
         size = f"size=({model.input.spec.height}, {model.input.spec.width})"
         cure = f"open it with {size}" if model is first else "both classifiers run on the same image, of one size"
         raise UsageError(f"{model.arch} takes images of {wanted}, but {dataset.name} was opened at {opened}; {cure}")
+    warn_of_other_crop(dataset, model.input.spec.crop, model.arch)
     if model.classes != first.classes:
         raise UsageError(f"{model.arch} has other classes than {first.arch}, or the same in another order")
 

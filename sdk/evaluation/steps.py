@@ -26,6 +26,7 @@ from allweather.trainers.augmentations.photometric import check_strengths
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.corruptions.sets import CorruptedSet, GeneratedSet, open_corrupted_set, part_of_set
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.image_size import warn_of_other_crop
 from allweather.trainers.inference.open_model import EvaluatedModel, open_model
 from allweather.trainers.steps.arguments import check_fabric, check_seed, check_watch
 
@@ -239,6 +240,7 @@ def _opened(
                 f"{opened.path} takes images of {opened.input.width} x {opened.input.height} px, but {data.name} was "
                 f"opened at {width} x {height} px"
             )
+        warn_of_other_crop(data, opened.input.crop, str(opened.path))
         yield opened, _readable(data.with_classes(opened.classes))
 
 

@@ -21,6 +21,7 @@ from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.checkpoint.weights import check_finite, load_weights
 from allweather.trainers.data.class_names import check_class_names
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.image_size import warn_of_other_crop
 from allweather.trainers.models.classifier import Classifier
 from allweather.trainers.models.own_model import OWN, check_network, import_own_model
 from allweather.trainers.models.registry import build_model
@@ -198,6 +199,7 @@ class Checkpoint:
             UsageError: The data set has other classes; the message names those that only one of them has.
         """
         adapted = dataset.with_classes(self.classes)
+        warn_of_other_crop(dataset, self.input.crop, "the checkpoint")
         return adapted if self.hflip is None else replace(adapted, hflip=self.hflip)
 
 

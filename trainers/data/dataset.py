@@ -188,7 +188,7 @@ class Dataset:
         note = f"{self.name}: {len(train)} of {len(self.train)} training images are used"
         return dataclasses.replace(self, train=train, notes=(*self.notes, note))
 
-    def with_test_images(self, count: int, seed: int) -> Dataset:
+    def with_test_images(self, count: int, seed: int = 0) -> Dataset:
         """Returns the data set with at most this number of test images, drawn at random; train and val stay.
 
         Test images that cannot be read are left out, so that each pass over the others gives the same rows.

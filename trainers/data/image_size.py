@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from allweather.runtimes.crop import Crop
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.text import printable
+
+if TYPE_CHECKING:
+    from allweather.trainers.data.dataset import Dataset
 
 MIN_SIZE, MAX_SIZE = 16, 1024  # pixels
 ImageSize: TypeAlias = int | tuple[int, int]  # side of a square, or (height, width), in pixels
 SIZE_TEXT = re.compile(r"([0-9]{1,6})(?:x([0-9]{1,6}))?", re.ASCII)
+SAME_FRACTION = 1e-3  # crops whose fractions differ by less are the same within a pixel of most images
+
+log = logging.getLogger(__name__)
 
 
 def check_size(size: ImageSize, what: str) -> tuple[int, int]:
@@ -54,3 +62,28 @@ def parse_size(text: str) -> ImageSize:
         )
     height, width = int(match[1]), match[2]
     return check_size(height if width is None else (height, int(width)), "--size")
+
+
+def warn_of_other_crop(dataset: Dataset, crop: Crop, model: str) -> None:
+    """Warns if images were cropped in another way than a model crops them: its accuracy is then that of other pixels.
+
+    Images that are drawn, or come in one size, are not cropped; of these there is no inventory.
+
+    Args:
+        dataset: The images, at the size of the model.
+        crop: How the model's images are cropped.
+        model: What to call the model in the message.
+    """
+    opened = dataset.crop
+    same = opened.kind == crop.kind and abs(opened.fraction - crop.fraction) < SAME_FRACTION
+    if same or dataset.inventory is None:
+        return
+    log.warning(
+        "%s crops images to %s, and %s was opened with %s: unless its images had the size of the model before, these "
+        "are other pixels than those of the camera loop; open it with crop=allweather.Crop(%r, %.4g)",
+        printable(model), _crop_text(crop), printable(dataset.name), _crop_text(opened), crop.kind, crop.fraction,
+    )  # fmt: skip
+
+
+def _crop_text(crop: Crop) -> str:
+    return "squash" if crop.kind == "squash" else f"center {crop.fraction:.4g}"

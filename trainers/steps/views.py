@@ -17,6 +17,7 @@ from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.image_size import warn_of_other_crop
 from allweather.trainers.inference.frozen_classifier import FrozenClassifier
 from allweather.trainers.inference.open_model import EvaluatedModel, open_model
 from allweather.trainers.methods.loss_predictor import PredictorSettings, add_predictor, predictor_for
@@ -217,4 +218,5 @@ def _adapted(opened: EvaluatedModel, data: Dataset) -> Dataset:
             f"{opened.path} takes images of {opened.input.height} x {opened.input.width} px, and {data.name} has "
             f"{size[0]} x {size[1]}; open the data at that size"
         )
+    warn_of_other_crop(data, opened.input.crop, str(opened.path))
     return data.with_classes(opened.classes)
