@@ -23,6 +23,7 @@ from allweather.trainers.policies.confidence import BudgetDecisions
 from allweather.trainers.training.uncertainty import LEVEL
 
 MAX_NEEDED = 10**12  # images, more than there ever are
+MAX_SUGGESTED = 50  # percent; nobody relies on decisions more than half of which may be errors
 NUM_THRESHOLDS = 100  # tested: quantiles of the confidence on other images
 
 
@@ -148,6 +149,23 @@ def find_acceptance(
         return None
     accepted, errors = second[-1].counts(found)
     return Acceptance(found, risk, level, len(second[-1].correct), accepted, errors)
+
+
+def smallest_held_risk(
+    first: Sequence[JudgedDecisions], second: Sequence[JudgedDecisions], above: float, level: float = LEVEL
+) -> float | None:
+    """Returns the smallest whole percentage of errors that some threshold holds, as a share; None if there is none.
+
+    Args:
+        first: See `find_acceptance`.
+        second: See `find_acceptance`.
+        above: The risk that no threshold holds; larger ones are tried.
+        level: See `find_acceptance`.
+    """
+    for percent in range(math.floor(100 * above) + 1, MAX_SUGGESTED + 1):
+        if find_acceptance(first, second, percent / 100, level) is not None:
+            return percent / 100
+    return None
 
 
 def needed_images(risk: float, level: float = LEVEL) -> int:

@@ -13,7 +13,13 @@ from allweather.runtimes.tta.policy_names import is_found_by_tuning, parse_polic
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.split import LabeledImages
 from allweather.trainers.inference.open_model import EvaluatedModel
-from allweather.trainers.policies.acceptance import RiskTarget, find_acceptance, judge, needed_images
+from allweather.trainers.policies.acceptance import (
+    RiskTarget,
+    find_acceptance,
+    judge,
+    needed_images,
+    smallest_held_risk,
+)
 from allweather.trainers.policies.confidence import (
     MIN_ERRORS,
     MIN_ROWS,
@@ -136,9 +142,10 @@ def compare_policies(
         if is_found_by_tuning(each.policy.name):
             policies = put_first(policies, each.policy)
     chosen = replace(selection.chosen.policy, confidence_model=fit_confidence_model(selection.chosen.policy, logits))
+    held = None
     if target is not None:
-        chosen = _with_acceptance(model, chosen, logits, target, settings, watch)
-    sentence = _confidence_sentence(chosen, target)
+        chosen, held = _with_acceptance(model, chosen, logits, target, settings, watch)
+    sentence = _confidence_sentence(chosen, target, held)
     large_cost = model.large_cost if any(each.policy.large for each in results) else None
     return PolicyComparison(results, selection, put_first(policies, chosen), sentence, is_given, large_cost)
 
@@ -150,11 +157,14 @@ def _with_acceptance(
     target: RiskTarget,
     settings: CopySettings,
     watch: Callable[[int, int], None],
-) -> Policy:
-    """Returns the policy with the threshold of its accepted decisions, or without one if none holds the risk."""
+) -> tuple[Policy, float | None]:
+    """Returns the policy with the threshold of its accepted decisions, or without one if none holds the risk.
+
+    Where none does, the smallest larger risk that one holds comes with it, or None.
+    """
     images = target.images_for(policy)
     if len(images) < needed_images(target.risk, target.level):
-        return policy
+        return policy, None
     fallback = fallback_policy(policy)
     followed = (policy,) if fallback is None else (fallback, policy)  # all views of the policy come last
     other_copies = replace(settings, copies=1, seed=settings.seed + 1)
@@ -166,10 +176,11 @@ def _with_acceptance(
         for logits in (first, second)
     )
     acceptance = find_acceptance(on_first, on_second, target.risk, target.level)
-    return replace(policy, confidence_model=replace(confidence_model, acceptance=acceptance))
+    held = None if acceptance else smallest_held_risk(on_first, on_second, target.risk, target.level)
+    return replace(policy, confidence_model=replace(confidence_model, acceptance=acceptance)), held
 
 
-def _confidence_sentence(policy: Policy, target: RiskTarget | None) -> str:
+def _confidence_sentence(policy: Policy, target: RiskTarget | None, held: float | None) -> str:
     model = policy.confidence_model
     assert model is not None
     first, *_, last = (*model.temperatures, model.temperatures[-1])
@@ -196,7 +207,11 @@ def _confidence_sentence(policy: Policy, target: RiskTarget | None) -> str:
         else f"too many of the most confident of {images} decisions are errors, or too few images tell it: add images "
         "to the val split"
     )
-    return f"{line}; no threshold is stored, as none holds a risk of {100 * target.risk:g} %: {why}, or allow more risk"
+    more = "" if held is None else f"; the smallest that one holds on these images is {100 * held:g} %"
+    return (
+        f"{line}; no threshold is stored, as none holds a risk of {100 * target.risk:g} %: {why}, or allow more "
+        f"risk{more}"
+    )
 
 
 def _parse(text: str, model: EvaluatedModel) -> Policy | str:

@@ -17,6 +17,7 @@ from allweather.trainers.policies.acceptance import (
     judge,
     log_binomial_tail,
     needed_images,
+    smallest_held_risk,
 )
 from allweather.trainers.policies.confidence import BudgetDecisions
 
@@ -94,6 +95,21 @@ def test_nothing_is_accepted_without_proof() -> None:
     everything = find_acceptance([sure], [sure], RISK)
     assert everything is not None
     assert everything.coverage == 1.0
+
+
+def test_the_smallest_risk_that_is_held_is_told_where_a_smaller_one_is_not() -> None:
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.5, 1, 2000).astype(np.float32)
+    every_fifth = JudgedDecisions(confidence, np.arange(2000) % 5 != 0)  # wrong, however sure it is
+    first = second = [every_fifth]
+    assert find_acceptance(first, second, 0.05) is None
+    held = smallest_held_risk(first, second, 0.05)
+    assert held is not None
+    assert 0.15 < held <= 0.25
+    assert find_acceptance(first, second, held) is not None
+    assert find_acceptance(first, second, held - 0.01) is None
+    always_wrong = [JudgedDecisions(confidence, np.zeros(2000, np.bool_))]
+    assert smallest_held_risk(first, always_wrong, 0.05) is None
 
 
 def test_decisions_are_judged_as_the_camera_loop_does() -> None:
