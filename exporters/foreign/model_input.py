@@ -116,15 +116,15 @@ class ModelInput:
         return np.ascontiguousarray(values, np.dtype(self.element))
 
     def sentence(self) -> str:
-        """Says in words what the model takes."""
+        """Says in words what the model takes, and the crop, which no graph tells."""
         layout = self.layout.upper()
         color = "gray" if self.gray else self.channels.upper()
+        kind, fraction = self.spec.crop.kind, self.spec.crop.fraction
+        crop = f"crop center {fraction:.4g}" if kind == "center" else f"crop {kind}"
+        taken = f"{layout} {color} {self.element}, {self.spec.width} x {self.spec.height} px"
         if self.element == "uint8":
-            return f"{layout} {color} uint8, {self.spec.width} x {self.spec.height} px"
-        return (
-            f"{layout} {color} {self.element}, {self.spec.width} x {self.spec.height} px, 0..{self.pixels}, mean "
-            f"{_text(self.spec.mean)}, std {_text(self.spec.std)}"
-        )
+            return f"{taken}, {crop}"
+        return f"{taken}, 0..{self.pixels}, mean {_text(self.spec.mean)}, std {_text(self.spec.std)}, {crop}"
 
     def options(self) -> str:
         """Returns the options that say so."""

@@ -144,6 +144,11 @@ def import_checkpoint(
         )  # fmt: skip
         import_model(file, out, options, as_json=as_json)
         return
+    if channels == "bgr":
+        raise UsageError(
+            f"{file} becomes a checkpoint, whose network gets RGB images: give one that begins with "
+            "images.flip(1), as --model package.module:function, and leave out --channels"
+        )
     check_not_given(context, BUNDLE_OPTIONS, f"{file} becomes a checkpoint, which is trained or exported later")
     check_checkpoint_path(out)
     if file.exists() and out.exists() and out.samefile(file):  # what is beside the network in it would be lost

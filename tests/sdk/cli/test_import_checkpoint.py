@@ -64,3 +64,11 @@ def test_the_weights_are_not_replaced_by_their_checkpoint(tmp_path: Path) -> Non
     assert done.exit_code == 2
     assert "itself; name another file" in done.stderr
     assert weights.read_bytes() == before
+
+
+def test_a_network_of_bgr_is_told_how_it_gets_its_channels(tmp_path: Path) -> None:
+    line = ["import", tmp_path / "weights.pth", "--model", "mine:network", "--classes", "a,b", "--channels", "bgr"]
+    done = invoke(*line, "--out", tmp_path / "x.safetensors")
+    assert done.exit_code == 2
+    assert "whose network gets RGB images: give one that begins with images.flip(1), as --model" in done.stderr
+    assert "leave out --channels" in done.stderr

@@ -28,7 +28,8 @@ def test_a_bundle_of_an_onnx_file(theirs: Path, folder: Path, tmp_path: Path) ->
     done = invoke(*line, "--engine", "onnx", "--precision", "fp32", "--json")
     result = json_of(done)
     assert result["models"][0]["reference_accuracy"] > 0.9
-    assert "NCHW RGB float32, 32 x 32 px, 0..1, mean 0.485,0.456,0.406" in done.stderr
+    assert "NCHW RGB float32, 32 x 32 px, 0..1, mean 0.485,0.456,0.406, std 0.229,0.224,0.225" in done.stderr
+    assert "std 0.229,0.224,0.225, crop center 1\n" in done.stderr
     assert Bundle.open(tmp_path / "my.aw").classes == ("blue", "green", "red")
     shown = invoke(*line[:-1], tmp_path / "other.aw", "--engine", "onnx", "--precision", "fp32").stdout
     assert "as original" in shown
