@@ -140,7 +140,7 @@ class Decision:
     Attributes:
         label: Name of the most probable class; "" if there was no time for the object.
         confidence: Probability of that class, 0..1; calibrated if the policy has a `ConfidenceModel`.
-        probabilities: float32 [C], sums to 1; calibrated likewise.
+        probabilities: float32 [C], in the order of `Perceiver.classes`, sums to 1; calibrated likewise.
         index: Index of the frame in its source.
         views: Names of the views that were run; after "large:", of one that the large classifier ran.
         predicted_losses: Predicted loss of each view that was run; empty if no losses were predicted.

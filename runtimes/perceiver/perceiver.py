@@ -39,7 +39,7 @@ class Perceiver(OneProcess):
 
     Args:
         engine: Runs the classifier; closed with the perceiver.
-        classes: Class names, in the order of the logits.
+        classes: Class names, in the order of the logits; an attribute of the perceiver, too.
         spec: The classifier's input; images are prepared for it.
         budget: Time from capture to decision. As many views are run as fit into it. None for no deadline.
         policy: Which views are run if there is time.

@@ -252,7 +252,8 @@ def view(name: str) -> View:
         raise UsageError(f"at most {MAX_CHAINED_VIEWS} views can be chained with '{CHAIN}'; {name[:40]!r} has more")
     for part in parts:
         if part not in known:
-            raise unknown_name("view", part, known)
+            unknown = unknown_name("view", part, known)
+            raise UsageError(f"{unknown}; one of your own is known after allweather.register_view, in Python alone")
     views = tuple(known[part] for part in parts)
     return views[0] if len(views) == 1 else View(name, partial(_apply_all, views=views))
 

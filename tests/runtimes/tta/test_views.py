@@ -144,3 +144,5 @@ def test_an_unknown_view_is_refused_with_the_nearest() -> None:
         view("rotate20")
     with pytest.raises(UsageError, match="no view is called ''"):
         view("hflip/")
+    with pytest.raises(UsageError, match=r"; one of your own is known after allweather\.register_view, in Python"):
+        view("negative")
