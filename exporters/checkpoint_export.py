@@ -89,6 +89,7 @@ def export(
     jobs = export_jobs(checkpoint, dataset, second, int8=any("int8" in precisions for precisions in plan.values()))
     compiled = compile_jobs(jobs, plan, options, golden_frames, watch)
     compiled.check_classifiers(("classifier",) if second is None else ("classifier", "large"))
+    compiled.warn_of_weak_large()
     manifest = _manifest(checkpoint, compiled, golden_frames)
     card = {MODEL_CARD: checkpoint_card(manifest, checkpoint)}
     write_bundle(out, manifest, {**compiled.files, "golden/frames.npy": npy_bytes(golden_frames), **card})

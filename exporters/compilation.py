@@ -96,6 +96,17 @@ class Compilation:
                     f"no {ROLE_NAMES[role]} passes the parity gate ({reasons}); --force writes them nonetheless"
                 )
 
+    def warn_of_weak_large(self) -> None:
+        """Warns of a large classifier that reads fewer validation images correctly than the classifier before it."""
+        accuracies = {model.role: model.parity.reference_accuracy for model in self.models}
+        small, large = accuracies.get("classifier"), accuracies.get("large")
+        if small is not None and large is not None and large < small:
+            log.warning(
+                "the large classifier reads %.1f %% of the validation images correctly, and the classifier %.1f %%: a "
+                "policy with +large can hardly gain by it; if the two are swapped, name them the other way round",
+                100 * large, 100 * small,
+            )  # fmt: skip
+
 
 def compile_jobs(
     jobs: Iterable[ExportJob], plan: Plan, options: ExportOptions, golden_frames: Image, watch: Callable[[str], None]

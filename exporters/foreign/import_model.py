@@ -225,6 +225,7 @@ def export_foreign(
     jobs = [classifier_job(each.source, each.input.spec, images, calibration, role) for role, each in models.items()]
     compiled = compile_jobs(jobs, plan, options, golden_frames, watch)
     compiled.check_classifiers(models)
+    compiled.warn_of_weak_large()
     manifest = Manifest(
         arch=model.arch,
         classes=model.classes,
