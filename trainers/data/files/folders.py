@@ -113,6 +113,8 @@ def _split_folders(root: Path) -> dict[str, Path]:
         inner = [root / name for name in visible if (root / name / "train").is_dir()]
         there = f"; {root} holds only the folders {list_names(visible)}" if visible else ""
         cure = f": name {inner[0]} instead" if inner else ""
+        if "test" in folders and not inner:
+            cure = f"; to evaluate alone, make it a link: ln -s {folders['test'].name} {root / 'train'}"
         if root.is_file():
             raise DataError(f"{root} is a file; {LAYOUT}, and a list of images is list:{root.name}")
         if not root.exists():

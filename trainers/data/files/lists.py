@@ -48,7 +48,9 @@ def find_list(file: Path | str) -> LabeledFiles:
         repeated += path in paths
         paths[path] = None
     if "train" not in splits:
-        raise DataError(problems[0] if problems else f"the list {file} has no image of train, to learn from")
+        again = "; to evaluate alone, name the images of test a second time, with the split train"
+        cure = again if "test" in splits else ""
+        raise DataError(problems[0] if problems else f"the list {file} has no image of train, to learn from{cure}")
     found = {split: _split_files(split, file.parent, splits[split]) for split in SPLIT_NAMES if split in splits}
     problems += [*_class_problems(name, found), *unknown_classes(found), *_file_problems(file, found)]
     notes = (f"{name} names {repeated} files again, which are used once",) if repeated else ()

@@ -66,6 +66,16 @@ def test_folders_that_were_not_understood_are_named(root: Path) -> None:
         read(root)
 
 
+def test_a_folder_of_test_images_alone_is_evaluated_as_the_message_says(root: Path) -> None:
+    shutil.rmtree(root / "val")
+    shutil.rmtree(root / "train")
+    with pytest.raises(DataError, match=r"to evaluate alone, make it a link: ln -s test .*train$"):
+        read(root)
+    (root / "train").symlink_to("test")
+    dataset = read(root)
+    assert len(dataset.test) == len(dataset.train) + len(dataset.val)
+
+
 def test_the_folder_above_the_data_set_is_said(root: Path) -> None:
     with pytest.raises(DataError, match=r"holds only the folders data: name .*data instead"):
         read(root.parent)

@@ -167,6 +167,7 @@ def renamed(table: Table) -> None:
         (text("path,label\ncafé.png,x\n".encode("latin-1")), "not in UTF-8; save it as UTF-8"),
         (text(b"PAR1 and no more", "list.parquet"), "no valid Parquet: "),
         (text("path,label,split\na.png,x,val\n"), "no image of train, to learn from"),
+        (text("path,label,split\na.png,x,test\n"), "to learn from; to evaluate alone, name the images of test"),
         (edited(lambda table: table.append(("train/aa/000.png", "", "train"))), "no label in 1 line, such as line 42"),
         (edited(lambda table: table.append(("", "aa", "train"))), "no path in 1 line, such as line 42"),
         (edited(lambda table: table.append(("x.png", "aa", ""))), "no split in 1 line, such as line 42; write train"),
