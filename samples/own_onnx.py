@@ -11,12 +11,13 @@ import allweather
 from allweather import exporters, trainers
 
 SIZE = 32  # side in pixels of the images that the classifier takes
+CROP = allweather.Crop()  # Crop("center", 0.875) if images were resized to 256 pixels and 224 cut out
 
 if len(sys.argv) != 4:
     sys.exit("usage: python own_onnx.py ONNX FOLDER OUT")
 onnx, folder, out = sys.argv[1], sys.argv[2], Path(sys.argv[3])
-data = trainers.load_dataset(f"folder:{folder}", size=SIZE)
-manifest = exporters.export_onnx(onnx, data, out / "plain.aw")  # compares each model with the file in ONNX Runtime
+data = trainers.load_dataset(f"folder:{folder}", size=SIZE, crop=CROP)
+manifest = exporters.export_onnx(onnx, data, out / "plain.aw", crop=CROP)  # compares each model with the file
 for model in manifest.models:
     print(f"{model.engine} {model.precision}: as the file on {100 * model.parity.agreement:.1f} % of images")
 

@@ -65,7 +65,7 @@ def preparation_hint(source: Readable, taken: ModelInput, images: Split, classes
         cures.append(f"{100 * accuracy:.0f} % with {best.options()}, which its documentation has to confirm")
     if in_order > max(needed, accuracy - margin):
         names = ", ".join(printable(classes[label]) for label in order)
-        cures.append(f"{100 * in_order:.0f} % if its outputs are {names}: then correct --classes")
+        cures.append(f"{100 * in_order:.0f} % if its outputs are {names}: then correct --classes, in Python classes=")
     if cures:
         return f"{reads}, and {', or '.join(cures)}"
     if usual <= chance + margin / 2:

@@ -261,7 +261,7 @@ def _check_preparation(model: ForeignModel, images: Split, options: ExportOption
     """Checks that a classifier reads its images well, unless that is forced."""
     if hint := preparation_hint(model.source, model.input, images, model.classes):
         if not options.force:
-            raise UsageError(f"{model.arch}: {hint}; 'allweather import --force' takes it as it is")
+            raise UsageError(f"{model.arch}: {hint}; --force, in Python ExportOptions(force=True), takes it so")
         log.warning("%s: %s", model.arch, hint)
 
 

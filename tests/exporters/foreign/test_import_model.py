@@ -180,7 +180,9 @@ def test_classes_in_a_wrong_order_are_refused_unless_forced(
     path, out = write(FORMS[0], head, tmp_path), tmp_path / "their.aw"
     only = ExportOptions(("onnx",), ("fp32",))
     names = ("green", "red", "blue")  # its outputs are blue, green, red
-    with pytest.raises(UsageError, match=r"if its outputs are blue, green, red: then correct --classes; .* --force"):
+    with pytest.raises(
+        UsageError, match="blue, green, red: then correct --classes, in Python classes=; --force, in Python"
+    ):
         export_onnx(path, dataset, out, classes=names, options=only)
     assert not out.exists()
     export_onnx(path, dataset, out, classes=names, options=dataclasses.replace(only, force=True))
