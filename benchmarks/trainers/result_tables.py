@@ -21,12 +21,13 @@ from claims_training import TRAINING_CLAIMS
 from model_tables import MODEL_TABLES
 from run_records import load_record
 from studies import errors_in_one_line
-from study_tables import STUDY_TABLES
+from training_tables import TRAINING_TABLES
+from view_tables import VIEW_TABLES
 
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.system.atomic_files import atomic_file
 
-TABLES = (*STUDY_TABLES, *FINETUNED_CLAIMS, *TRAINING_CLAIMS, *MODEL_TABLES)
+TABLES = (*TRAINING_TABLES, *VIEW_TABLES, *FINETUNED_CLAIMS, *TRAINING_CLAIMS, *MODEL_TABLES)
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "results"
 
 

@@ -1,21 +1,9 @@
-"""The tables of the result pages: which records each shows, and in which rows and columns."""
+"""The tables of the result pages about views and experts: which records each shows, and in which rows and columns."""
 
 from __future__ import annotations
 
 from result_table import ResultTable
 
-FMA_30 = "resnet20-fma-ca-30-epochs"
-BATCH_NORM_ROWS = (
-    "r20: as trained",
-    "r20: of blurred ones",
-    f"{FMA_30}: as trained",
-    f"{FMA_30}: of clean images",
-    f"{FMA_30}: of combined ones",
-    f"{FMA_30}: of clean and combined ones",
-    f"{FMA_30}: of blurred ones",
-    "resnet20-at-ca-0: as trained",
-    "resnet20-at-ca-0: of blurred ones",
-)
 # rows of table 2 of Kim et al. (CIFAR-100, WRN-40-2), and of their table 1 for two views and their flips
 TRAINING_CORRUPTIONS = {
     "AugMix": "23.34 / 36.15 / 33.19",
@@ -63,91 +51,7 @@ EXPERT_POLICIES = ("top:1", "top:2", "top:1+flip", "top:2+flip")
 EXPERT_CHOICES = tuple(
     f"{name}, {each}" for each in EXPERT_POLICIES for name in ("twelve views", "15 experts", "pairs")
 )
-
-
-FINETUNING_COLUMNS = {
-    "clean": "clean",
-    "B+": "brightness+",
-    "B-": "brightness-",
-    "S+": "saturation+",
-    "S-": "saturation-",
-    "blur": "gaussian_blur",
-    "noise": "gaussian_noise",
-    "salt and pepper": "salt_and_pepper",
-    "Combined+": "combined+",
-    "Combined-": "combined-",
-    "gain": "gain",
-}
-STUDY_TABLES = (
-    ResultTable(
-        "robust-finetuning",
-        "robust-finetuning",
-        "test accuracy, %, and mean gain",
-        FINETUNING_COLUMNS,
-        ("start", "at-ca", "st-ca", "fma-ca", "fma-layers-ca", "robust", "robust-max-drop"),
-        {"start": "resnet20-45000.safetensors"},
-        ("epochs",),
-        {"at-ca": "+1.98", "st-ca": "+8.86", "fma-ca": "+8.94"},
-    ),
-    ResultTable(
-        "weight-shares",
-        "weight-shares",
-        "share of the finetuned weights; accuracy, %",
-        {"clean": "clean", "nine augmentations": "augmented"},
-        ("0", "0.2", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9", "1"),
-        {},
-        (),
-        {},
-    ),
-    ResultTable(
-        "robust-finetuning-corrupted",
-        "committed-checkpoints",
-        "error, %, of resnet20-45000 and what was finetuned from it",
-        {"clean": "clean", "common 15": "common", "extra 4": "extra"},
-        (
-            "resnet20-45000",
-            *(
-                f"resnet20-45000-{name}-0"
-                for name in ("at-ca", "st-ca", "fma-ca", "fma-layers-ca", "robust", "robust-max-drop")
-            ),
-        ),
-        {},
-        (),
-        {},
-    ),
-    ResultTable(
-        "invariant-training",
-        "invariance-methods",
-        "resnet20, 16 px, test accuracy, %",
-        {name: name for name in ("original", "random crop", "grayscale", "random color")},
-        ("plain", "plain, twice as long", "ait", "ait, 128 images twice", "multi-ait", "dml"),
-        {"size": 16},
-        ("epochs",),
-        {},
-    ),
-    ResultTable(
-        "invariant-training-weight",
-        "invariance-weight",
-        "resnet20, 16 px, test accuracy, %",
-        {name: name for name in ("original", "random crop", "grayscale", "random color")},
-        tuple(f"lambda {weight}" for weight in ("0", "0.5", "1", "2", "4")),
-        {"size": 16},
-        ("epochs",),
-        {},
-    ),
-    ResultTable(
-        "batch-norm-rows",
-        "batch-norm-rows",
-        "accuracy, %, under statistics",
-        {
-            name: name.replace(" ", "_")
-            for name in ("clean", "gaussian blur", "gaussian noise", "combined+", "combined-")
-        },
-        BATCH_NORM_ROWS,
-        {},
-        (),
-        {},
-    ),
+VIEW_TABLES = (
     ResultTable(
         "training-corruptions",
         "training-corruptions",
