@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from allweather.runtimes.cameras.opencv import MAX_FPS, name_for_opencv, opencv_log_silenced
+from allweather.runtimes.cameras.opencv import MAX_FPS, MIN_FPS, name_for_opencv, opencv_log_silenced
 from allweather.runtimes.errors import OutputError, UsageError, map_write_errors
 from allweather.runtimes.setting_types import is_real
 from allweather.runtimes.sinks.annotate import annotate
@@ -25,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 PROBE_BYTES = 4096  # written where the encoder does not start: a disk that takes no more is full
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".webm": "VP80"}  # those that the cv2 wheels can encode
+LEAST_FPS = {".webm": 1.0}  # a slower one gets a header that nothing can read; the others take a frame in 100 seconds
+MIN_SIDE = 16  # pixels, a block of the encoders: of fewer, some give nothing, and MJPG ends the program
 
 
 class VideoSink(Sink):
@@ -45,8 +46,8 @@ class VideoSink(Sink):
 
         Args:
             path: The file, .mp4, .avi or .webm; its folder is created if missing.
-            fps: Frames per second at which the video plays, in (0, 1000]. Or a function that returns them and is called
-                at the first frame, as a camera may not know its frame rate earlier.
+            fps: Frames per second at which the video plays, 0.01 to 1000, of .webm at least 1. Or a function that
+                returns them and is called at the first frame, as a camera may not know its frame rate earlier.
             draw: Makes an image of the video, uint8 [H, W, 3], RGB, of a frame and its decisions.
 
         Raises:
@@ -55,7 +56,7 @@ class VideoSink(Sink):
         path = as_path(path)
         check_video_suffix(path)
         self._path, self._draw = path, draw
-        self._fps = fps if callable(fps) else _check_fps(fps)
+        self._fps = fps if callable(fps) else _check_fps(fps, path)
         self._lock, self._cleanup = ExitStack(), ExitStack()
         self._temporary_path = path
         self._writer: cv2.VideoWriter | None = None
@@ -108,8 +109,8 @@ class VideoSink(Sink):
 
     def _start_writer(self, *, width: int, height: int) -> cv2.VideoWriter:
         """Opens the encoder on a temporary file beside the final one."""
-        fps = _check_fps(self._fps()) if callable(self._fps) else self._fps
-        self._size = (max(2, width - width % 2), max(2, height - height % 2))
+        fps = _check_fps(self._fps(), self._path) if callable(self._fps) else self._fps
+        self._size = (max(MIN_SIDE, width - width % 2), max(MIN_SIDE, height - height % 2))
         with ExitStack() as stack:
             self._temporary_path = stack.enter_context(atomic_file(self._path))
             codec = CODECS[self._path.suffix.lower()]
@@ -150,8 +151,15 @@ def check_video_suffix(path: Path) -> None:
         raise UsageError(f"a video is written as {', '.join(CODECS)}; got {path.name!r}")
 
 
-def _check_fps(fps: float | None) -> float:
-    if fps is None or not is_real(fps) or not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
-        cure = ": a camera may not know its own, write camera.fps or 25" if fps is None else ""
-        raise UsageError(f"a video has more than 0 and at most {MAX_FPS:.0f} frames per second; got {fps!r:.40}{cure}")
-    return float(fps)
+def _check_fps(fps: float | None, path: Path) -> float:
+    least = LEAST_FPS.get(path.suffix.lower(), MIN_FPS)
+    if fps is not None and is_real(fps) and least <= fps <= MAX_FPS:
+        return float(fps)
+    cure = ""
+    if fps is None:
+        cure = ": a camera may not know its own, write camera.fps or 25"
+    elif is_real(fps) and MIN_FPS <= fps < least:
+        cure = f": name a .mp4 or .avi file, which take {MIN_FPS:g} and more"
+    raise UsageError(
+        f"a {path.suffix.lower()} video has {least:g} to {MAX_FPS:.0f} frames per second; got {fps!r:.40}{cure}"
+    )

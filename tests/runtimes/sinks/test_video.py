@@ -67,6 +67,27 @@ def test_an_impossible_frame_rate_is_refused(fps: float) -> None:
         VideoSink(Path("video.mp4"), fps)
 
 
+@pytest.mark.parametrize("given", [0.5, lambda: 0.5], ids=["number", "function"])
+def test_a_slow_webm_is_refused_before_anything_is_recorded(given: Any, tmp_path: Path) -> None:
+    def record(name: str) -> None:
+        with opened(VideoSink(tmp_path / name, given)) as sink:
+            sink.write(frame(), decision())
+
+    with pytest.raises(UsageError, match=r"a \.webm video has 1 to 1000 frames .*; got 0\.5: name a \.mp4 or \.avi"):
+        record("video.webm")
+    record("video.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["video.mp4"]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".webm"])
+def test_tiny_frames_are_enlarged_for_the_encoder(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"video{suffix}"
+    with opened(VideoSink(path, 10, lambda shown, decisions: np.zeros((2, 3, 3), np.uint8))) as sink:
+        sink.write(frame(), decision())
+    (read,) = open_camera(str(path))
+    assert read.image.shape == (16, 16, 3)
+
+
 def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="a part of the path is a file"):
@@ -136,7 +157,7 @@ def test_the_frame_rate_may_be_given_by_a_function(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fps", [None, "25", float("nan"), 0, True])
 def test_a_frame_rate_that_is_none_is_told(fps: object, tmp_path: Path) -> None:
     given: Any = fps
-    with pytest.raises(UsageError, match="a video has more than 0 and at most 1000 frames per second; got") as wrong:
+    with pytest.raises(UsageError, match=r"a \.mp4 video has 0\.01 to 1000 frames per second; got") as wrong:
         VideoSink(tmp_path / "x.mp4", given)
     assert ("write camera.fps or 25" in str(wrong.value)) == (fps is None)
     sink = VideoSink(tmp_path / "x.mp4", lambda: given)
