@@ -56,8 +56,8 @@ def validation_error(
     where = ".".join(path)
     takes = (wanted or {}).get(".".join(pattern)) or _wanted(first)
     cure = ""
-    if first["type"] == "string_type" and isinstance(first["input"], int | float):  # a camera 0, a port 8080
-        cure = f': write it in quotes, as "{_came(first["input"])}"'
+    if first["type"] == "string_type" and isinstance(first["input"], int | float):  # a camera 0, a class 00001
+        cure = f': write it in quotes, as "{getattr(first["input"], "written", _came(first["input"]))}"'
     return UsageError(f"{name}: {where} must be {takes}; got {_came(first['input'])}{cure}")
 
 

@@ -21,6 +21,18 @@ _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
+class WrittenInt(int):
+    """A whole number that the file writes in a way of its own, such as 007."""
+
+    written: str
+
+
+class WrittenFloat(float):
+    """A number that the file writes in a way of its own, such as 1.10."""
+
+    written: str
+
+
 def read_yaml(path: Path | str) -> dict[str, Any]:
     """Reads a file of settings.
 
@@ -120,8 +132,16 @@ def _plain(text: str) -> Any:
     if text in _WORDS:
         return _WORDS[text]
     if _INTEGER.fullmatch(text):
-        return int(text)
-    return float(text) if len(text) <= MAX_NUMBER_CHARACTERS and _NUMBER.fullmatch(text) else text
+        return _written(int(text), WrittenInt(text), text)
+    if len(text) <= MAX_NUMBER_CHARACTERS and _NUMBER.fullmatch(text):
+        return _written(float(text), WrittenFloat(text), text)
+    return text
+
+
+def _written(usual: float, number: WrittenInt | WrittenFloat, text: str) -> float:
+    """Returns a number that knows how it is written, unless Python writes it alike."""
+    number.written = text
+    return usual if repr(usual) == text else number
 
 
 def _refuse(name: str, part: yaml.Node | yaml.Event, reason: str) -> NoReturn:

@@ -22,7 +22,7 @@ Edges = Annotated[tuple[int, int, int, int], Field(strict=False)]
 
 def _whole(value: Any) -> Any:
     """Refuses what Python takes for a whole number that is equal: True and 1.0."""
-    if type(value) is not int:
+    if isinstance(value, bool) or not isinstance(value, int):
         raise PydanticCustomError("int_type", "a whole number is wanted")
     return value
 

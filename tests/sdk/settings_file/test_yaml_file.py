@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from allweather.create.config_file import parse_config
 from allweather.runtimes.errors import UsageError
 from allweather.settings_file.yaml_file import MAX_BYTES, parse_yaml, read_yaml
 
@@ -61,6 +62,24 @@ def test_plain_values_come_back_as_pyyaml_writes_them(section: dict[str, Any]) -
 )
 def test_values_are_those_of_yaml_1_2(text: str, value: object) -> None:
     assert parse_yaml(f"key: {text}".encode(), NAME) == {"key": value}
+
+
+@pytest.mark.parametrize("text", ["00001", "1.10", "+5", "1e3", "8080"])
+def test_a_number_in_place_of_a_text_is_quoted_as_it_is_written(text: str) -> None:
+    raw = parse_yaml(f"data: signs\nonnx: {{file: a.onnx, classes: [{text}]}}".encode(), NAME)
+    with pytest.raises(UsageError, match=re.escape(f'write it in quotes, as "{text}"')):
+        parse_config(raw, {}, NAME)
+
+
+def test_numbers_become_those_of_python_however_they_are_written() -> None:
+    sections = b"train: {lr: 1e-3}\nonnx: {file: a.onnx, pixels: 0255}"
+    raw = parse_yaml(b"data: signs\nseed: 007\nsize: 032\ncrop_fraction: 0.90\n" + sections, NAME)
+    config = parse_config(raw, {}, NAME)
+    assert config.onnx is not None
+    values = (config.seed, config.size, config.crop_fraction, config.train.lr, config.onnx.pixels)
+    assert [(type(each), each) for each in values] == [
+        (int, 7), (int, 32), (float, 0.9), (float, 0.001), (int, 255)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
