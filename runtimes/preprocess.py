@@ -16,7 +16,7 @@ import numpy as np
 
 from allweather.runtimes.crop import WHOLE, Crop
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.setting_types import is_real
+from allweather.runtimes.setting_types import is_real, is_whole
 from allweather.runtimes.types import Image
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -56,7 +56,7 @@ class InputSpec:
         """
         if not isinstance(self.crop, Crop):
             raise UsageError(f"the crop of a model's input is a Crop; got {type(self.crop).__name__}")
-        if not all(_is_whole(side) for side in (self.height, self.width)):
+        if not all(is_whole(side) for side in (self.height, self.width)):
             width, height = f"{self.width!r:.20}", f"{self.height!r:.20}"
             raise UsageError(f"the sides of a model's input are whole numbers of pixels; got {width} x {height}")
         if not (1 <= self.height <= MAX_SIDE_PIXELS and 1 <= self.width <= MAX_SIDE_PIXELS):
@@ -119,10 +119,6 @@ def check_image(image: object) -> None:
 def swap_red_and_blue(image: Image) -> Image:
     """Returns a BGR image as RGB; anything that is not [H, W, C] as it is, so that `prepare` raises the error."""
     return image[..., ::-1] if isinstance(image, np.ndarray) and image.ndim == 3 else image
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _are_three_numbers(values: object) -> bool:

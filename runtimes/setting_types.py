@@ -70,6 +70,11 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
+def is_whole(value: object) -> bool:
+    """Returns whether a value is one whole number, of Python or NumPy, and no bool."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def is_real(value: object) -> bool:
     """Returns whether a value is a real number of any library, and no bool."""
     return isinstance(value, Real) and not isinstance(value, bool)

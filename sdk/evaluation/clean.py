@@ -19,6 +19,7 @@ from allweather.evaluation.metrics import (
 )
 from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.setting_types import is_whole
 from allweather.runtimes.text import NOT_IN_JSON
 from allweather.runtimes.types import Floats
 from allweather.trainers.data.dataset import Dataset
@@ -139,7 +140,7 @@ def confusion_matrix(
     Raises:
         UsageError: The arrays are no indices of C classes, one for each image.
     """
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+    if not is_whole(num_classes) or num_classes < 1:
         raise UsageError(f"the number of classes is a whole number, at least 1; got {num_classes!r:.40}")
     check_indices("predicted classes", predicted, predicted, num_classes)
     check_indices("labels", labels, predicted, num_classes)

@@ -106,6 +106,7 @@ def evaluate_corrupted(
     if not (baseline is None or isinstance(baseline, Baseline)):
         baseline = read_baseline(str(as_path(baseline)))
     check_seed(seed)
+    seed = int(seed)
     check_watch(watch)
     check_fabric(fabric)
     with _opened(model, data, engine, precision) as (opened, dataset):
@@ -204,6 +205,7 @@ def evaluate_policies(
     """
     corrupted = None if corrupted is None else as_path(corrupted)
     check_seed(seed)
+    seed = int(seed)
     check_watch(watch)
     if not isinstance(policies, str | Sequence):
         raise UsageError(f"policies are a list of policies or of their texts; got {type(policies).__name__}")

@@ -13,11 +13,16 @@ import pytest
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.image_size import check_size
+from allweather.trainers.data.split import check_batch_size
+from allweather.trainers.data.streamed.reading import Reading
 from allweather.trainers.methods.config import TrainConfig
 from allweather.trainers.methods.finetune import FinetuneSettings
 from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings
 from allweather.trainers.methods.loss_predictor.settings import PredictorSettings
 from allweather.trainers.models.loss_predictor import build_predictor, predictor_input_spec
+from allweather.trainers.steps.arguments import check_seed
 from allweather.trainers.training.settings import FitSettings
 
 REQUIRED: Mapping[type, Mapping[str, Any]] = {
@@ -41,6 +46,20 @@ def test_numbers_of_numpy_become_plain_ones() -> None:
         FitSettings(epochs=np.float64(3))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="epochs must be a whole number; got bool"):
         FitSettings(epochs=np.True_)  # type: ignore[arg-type]
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
+    assert {type(side) for side in check_size((np.int64(32), np.uint8(48)), "size")} == {int}  # type: ignore[arg-type]
+    check_seed(np.int64(3))  # type: ignore[arg-type]
+    check_batch_size(np.int32(3))  # type: ignore[arg-type]
+    Reading(workers=np.int64(0))  # type: ignore[arg-type]
+    images = [(np.zeros((32, 32, 3), np.uint8), label) for label in (0, 1, 0, 1)]
+    data = Dataset.from_torch(images, images, classes=["a", "b"], size=np.int64(32), seed=np.int64(0))  # type: ignore[arg-type]
+    assert len(data.with_test_images(np.int64(2), np.int64(0)).test) == 2  # type: ignore[arg-type]
+    assert len(data.subset(0.5, np.int64(0)).train) == 2  # type: ignore[arg-type]
+    for other in (np.float64(3), np.True_, np.int64(-1)):
+        with pytest.raises(UsageError, match="whole number"):
+            check_seed(other)  # type: ignore[arg-type]
 
 
 def test_the_input_of_a_predictor_is_that_of_an_input() -> None:

@@ -13,7 +13,7 @@ import torch
 from allweather.runtimes.crop import WHOLE, Crop
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.setting_types import is_number
+from allweather.runtimes.setting_types import is_number, is_whole
 from allweather.trainers.data.class_names import check_class_names, class_order
 from allweather.trainers.data.held_out import complete_splits
 from allweather.trainers.data.image_size import ImageSize, check_size
@@ -111,7 +111,7 @@ class Dataset:
             DataError: An item cannot be used; the message names it.
         """
         spec = InputSpec(*check_size(size, "size"), crop=crop)
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        if not is_whole(seed) or seed < 0:
             raise UsageError(f"seed is a whole number, 0 or more; got {seed!r:.40}")
         if not isinstance(hflip, bool):
             raise UsageError(f"hflip is True or False; got {hflip!r:.40}")
@@ -119,7 +119,7 @@ class Dataset:
             raise UsageError(f"name is a text; got {name!r:.40}")
         read = read_splits(name, train, val, test, classes, spec)
         train, val, test, notes = complete_splits(
-            read.splits, read.classes, lambda split: f"there is no {split} split", seed=seed, copies=read.copies
+            read.splits, read.classes, lambda split: f"there is no {split} split", seed=int(seed), copies=read.copies
         )
         inventory = dataclasses.replace(read.inventory, notes=(*read.inventory.notes, *notes))
         return Dataset(name, read.classes, train, val, test, hflip, inventory.notes, inventory, crop)
@@ -179,7 +179,7 @@ class Dataset:
         _check_seed(seed)
         if fraction == 1:
             return self
-        order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(seed))
+        order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(int(seed)))
         kept = []
         for label in range(len(self.classes)):
             of_class = order[self.train.labels[order] == label]
@@ -200,12 +200,12 @@ class Dataset:
         Raises:
             UsageError: The number is no whole number or below 1, or the seed out of range.
         """
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise UsageError(f"the number of test images is at least 1; got {count!r:.40}")
+        if not is_whole(count) or count < 1:
+            raise UsageError(f"the number of test images is a whole number, at least 1; got {count!r:.40}")
         _check_seed(seed)
         if count >= len(self.test):
             return dataclasses.replace(self, test=self.test.readable())
-        test = self.test.take(drawn_indices(len(self.test), count, seed)).readable()
+        test = self.test.take(drawn_indices(len(self.test), int(count), int(seed))).readable()
         note = f"{self.name}: a part of the test images, {len(test)} of {len(self.test)}, drawn with seed {seed}"
         return dataclasses.replace(self, test=test, notes=(*self.notes, note))
 
@@ -225,7 +225,7 @@ class Dataset:
         _check_seed(seed)
         if share == 0:
             return self
-        rng = torch.Generator().manual_seed(seed)
+        rng = torch.Generator().manual_seed(int(seed))
         replaced = torch.randperm(len(self.train), generator=rng)[: round(share * len(self.train))]
         labels = self.train.labels.clone()
         labels[replaced] = torch.randint(len(self.classes), (len(replaced),), generator=rng)
@@ -288,6 +288,6 @@ def check_label_noise(share: float) -> None:
         raise UsageError(f"the share of training labels to replace must be 0 to 1; got {share!r:.40}")
 
 
-def _check_seed(seed: object) -> None:
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+def _check_seed(seed: int) -> None:
+    if not is_whole(seed) or not 0 <= seed < 2**31:
         raise UsageError(f"seed is a whole number from 0 to 2^31 - 1; got {seed!r:.40}")

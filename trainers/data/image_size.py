@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from allweather.runtimes.crop import Crop
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.setting_types import is_whole
 from allweather.runtimes.text import printable
 
 if TYPE_CHECKING:
@@ -36,11 +37,11 @@ def check_size(size: ImageSize, what: str) -> tuple[int, int]:
         raise UsageError(
             f"{what} is a side of {MIN_SIZE} to {MAX_SIZE} pixels, or height and width; got {_size_text(size)}"
         )
-    return sides[0], sides[1]
+    return int(sides[0]), int(sides[1])
 
 
-def _is_side(side: object) -> bool:
-    return isinstance(side, int) and not isinstance(side, bool) and MIN_SIZE <= side <= MAX_SIZE
+def _is_side(side: int) -> bool:
+    return is_whole(side) and MIN_SIZE <= side <= MAX_SIZE
 
 
 def _size_text(size: object) -> str:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from allweather.runtimes.errors import DataError, UsageError
+from allweather.runtimes.setting_types import is_whole
 from allweather.runtimes.system.memory import allocate
 from allweather.trainers.data.batches import gather
 from allweather.trainers.data.epoch_plan import EpochPlan
@@ -204,8 +205,8 @@ def check_batch_size(batch_size: int) -> None:
     Raises:
         UsageError: It is no whole number above 0.
     """
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise UsageError(f"the number of images of a batch is 1 or more; got {batch_size!r:.40}")
+    if not is_whole(batch_size) or batch_size < 1:
+        raise UsageError(f"the number of images of a batch is a whole number, 1 or more; got {batch_size!r:.40}")
 
 
 def drawn_indices(number: int, count: int, seed: int) -> Tensor:

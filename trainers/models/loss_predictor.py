@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from allweather.runtimes.errors import UsageError, unknown_name
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.setting_types import check_instance
+from allweather.runtimes.setting_types import check_instance, is_whole
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.models.classifier import Normalize
 from allweather.trainers.torchvision_import import import_torchvision
@@ -142,10 +142,10 @@ def build_predictor(name: str, spec: InputSpec, num_views: int = len(VIEWS)) -> 
     """
     if not isinstance(name, str) or name not in PREDICTORS:
         raise unknown_name("loss predictor", str(name), PREDICTORS)
-    if not isinstance(num_views, int) or isinstance(num_views, bool) or num_views < 1:
+    if not is_whole(num_views) or num_views < 1:
         raise UsageError(f"a loss predictor has a whole number of views, at least 1; got {num_views!r:.40}")
     check_instance("spec", spec, InputSpec, "predictor_input_spec(InputSpec(height, width)) makes one")
-    return PREDICTORS[name].build(spec, num_views)
+    return PREDICTORS[name].build(spec, int(num_views))
 
 
 def predictor_input_spec(classifier: InputSpec) -> InputSpec:

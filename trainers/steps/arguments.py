@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.setting_types import check_instance
+from allweather.runtimes.setting_types import check_instance, is_whole
 from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
@@ -109,11 +109,11 @@ def check_function(name: str, value: object) -> None:
         )
 
 
-def check_seed(seed: object) -> None:
+def check_seed(seed: int) -> None:
     """Checks a random seed.
 
     Raises:
         UsageError: It is no whole number from 0 on.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+    if not is_whole(seed) or seed < 0:
         raise UsageError(f"a seed is a whole number, at least 0; got {seed!r:.40}")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.setting_types import is_whole
 from allweather.runtimes.types import Image
 from allweather.trainers.data.signs.backgrounds import draw_backgrounds
 from allweather.trainers.data.signs.sign.scene import paint_scene, sample_scene
@@ -55,15 +56,11 @@ def render_signs(
 def _check(split: str, size: int, seed: int, count: int | None) -> None:
     if split not in tuple(SPLITS):
         raise UsageError(f"split must be one of {', '.join(SPLITS)}; got {split!r:.40}")
-    if not _is_whole(size) or size < MIN_SIZE:
+    if not is_whole(size) or size < MIN_SIZE:
         raise UsageError(f"size must be at least {MIN_SIZE} pixels; got {size!r:.40}")
-    if not _is_whole(seed):
+    if not is_whole(seed):
         raise UsageError(f"seed must be a whole number; got {seed!r:.40}")
     if seed < 0:
         raise UsageError(f"seed must not be negative; got {seed}")
-    if count is not None and not (_is_whole(count) and 1 <= count <= SPLITS[split]):
+    if count is not None and not (is_whole(count) and 1 <= count <= SPLITS[split]):
         raise UsageError(f"count must be 1 to {SPLITS[split]} for split {split!r}; got {count!r:.40}")
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)

@@ -9,6 +9,7 @@ import torch
 from allweather.runtimes.crop import Crop
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.setting_types import is_whole
 from allweather.runtimes.system.memory import fits
 from allweather.trainers.choices import TrainCrop
 from allweather.trainers.data.streamed.workers import default_workers
@@ -40,9 +41,7 @@ class Reading:
             UsageError: The number of workers is out of range, or random parts are to be taken of images in memory.
         """
         workers = self.workers
-        if workers is not None and (
-            isinstance(workers, bool) or not isinstance(workers, int) or not 0 <= workers <= MAX_WORKERS
-        ):
+        if workers is not None and not (is_whole(workers) and 0 <= workers <= MAX_WORKERS):
             raise UsageError(f"the number of workers is 0 to {MAX_WORKERS}; got {workers!r:.40}")
         if not isinstance(self.stream, bool | None):
             raise UsageError(f"stream is True, False or None; got {self.stream!r:.40}")
