@@ -18,6 +18,7 @@ PLAIN_BUNDLE, BUNDLE, LOSSES = "plain.aw", "signs.aw", "view-losses"
 MODELS = (PLAIN, ROBUST, RANKED, TUNED, PLAIN_BUNDLE, BUNDLE, LOSSES)
 SETTINGS, SUMMARY = "settings.json", "summary.json"
 VIDEO, DECISIONS, REPORT = "drive.mp4", "decisions.jsonl", "report.html"
+IMAGES = PREVIEW, ACCURACY, BUDGET, FRAMES = "drive.webp", "accuracy.png", "budget.png", "frames.jpg"
 
 
 def model_paths(out: Path) -> list[Path]:
@@ -37,7 +38,7 @@ def claim_folder(out: Path) -> None:
     with map_write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         if not _is_of_demo(out):
-            others = [out / name for name in (MARKER, SETTINGS, SUMMARY, VIDEO, DECISIONS, REPORT)]
+            others = [out / name for name in (MARKER, SETTINGS, SUMMARY, VIDEO, DECISIONS, REPORT, *IMAGES)]
             for path in (*model_paths(out), *others):
                 if path.exists():
                     raise OutputError(

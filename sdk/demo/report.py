@@ -9,6 +9,7 @@ from typing import Any
 
 from allweather.demo.drive import BUDGET_MS, FPS, PREVIEW_EVERY, SMOOTHED, DriveResult
 from allweather.demo.drive_images import animation, example_grid
+from allweather.demo.kept_folder import ACCURACY, BUDGET, FRAMES, PREVIEW, REPORT, SUMMARY
 from allweather.demo.outcomes import BAD_CONDITIONS, CLEAR
 from allweather.demo.timeline import accuracy_timeline, budget_timeline
 from allweather.reports.html import Section, page, write_files
@@ -57,7 +58,7 @@ def write_demo_report(
     command = "allweather demo" + (" --quick" if summary["quick"] else "")
     bad = {system: errors["bad weather"]["error"] for system, errors in summary["errors"].items()}
     sections = [
-        Section("The drive", EXPLANATION, image="drive.webp", alt=_drive_in_words(bad)),
+        Section("The drive", EXPLANATION, image=PREVIEW, alt=_drive_in_words(bad)),
         Section(
             "Signs misread, in each weather",
             "Share of the frames whose sign was misread, with 95 % intervals. They are wide because a stretch has few "
@@ -72,13 +73,13 @@ def write_demo_report(
             "Accuracy over time",
             "Share of the signs read correctly, each point over the 30 frames before it that show a sign, within the "
             "same weather. A line falls where one sign is misread in many frames in a row.",
-            image="accuracy.png",
+            image=ACCURACY,
             alt="Accuracy of the three systems over the drive, one line each.",
         ),
         Section(
             "Where the difference is seen",
             "A frame of each bad condition, with a sign that plain misreads and robust + TTA reads, if there is one.",
-            image="frames.jpg",
+            image=FRAMES,
             alt="Frames of the drive; below each, the sign that every system reads.",
         ),
         Section(
@@ -90,7 +91,7 @@ def write_demo_report(
             f"{summary['precision']}, {summary['machine']}). A budget that is too short for these views gets fewer: "
             f"so it was in {summary['short_of_time']} frames, fewest on a machine that does nothing else. "
             "Below: which views were run in each frame; identity is the unchanged frame.",
-            image="budget.png",
+            image=BUDGET,
             alt="Time of each decision below the budget, and the views that were run.",
         ),
         Section(
@@ -118,12 +119,12 @@ def write_demo_report(
         (f"{summary['late']} of {summary['frames']}", f"decisions late for the budget of {BUDGET_MS:g} ms"),
     ]
     files: dict[str, bytes | str] = {
-        "accuracy.png": accuracy_timeline(drive.outcomes, systems, FPS),
-        "budget.png": budget_timeline(drive.outcomes, FPS, BUDGET_MS),
-        "frames.jpg": example_grid([drive.examples[name] for name in BAD_CONDITIONS if name in drive.examples]),
-        "drive.webp": animation(drive.preview, PREVIEW_EVERY / FPS / 2),
-        "summary.json": json.dumps(summary, indent=1),
-        "report.html": page("allweather demo", lead, sections, figures),
+        ACCURACY: accuracy_timeline(drive.outcomes, systems, FPS),
+        BUDGET: budget_timeline(drive.outcomes, FPS, BUDGET_MS),
+        FRAMES: example_grid([drive.examples[name] for name in BAD_CONDITIONS if name in drive.examples]),
+        PREVIEW: animation(drive.preview, PREVIEW_EVERY / FPS / 2),
+        SUMMARY: json.dumps(summary, indent=1),
+        REPORT: page("allweather demo", lead, sections, figures),
     }
     write_files(out, files)
 

@@ -11,10 +11,11 @@ import pytest
 
 from allweather.demo.demo import FULL, PLAIN, ROBUST, busy_note, run_demo
 from allweather.demo.drive import SHORT_OF_TIME, SMOOTHED
+from allweather.demo.kept_folder import claim_folder
 from allweather.demo.settings import DemoSettings
 from allweather.journey import Stage
 from allweather.runtimes.bundle.bundle import Bundle
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import OutputError, UsageError
 from allweather.trainers.data.signs.conditions import CONDITIONS
 
 SMALL = DemoSettings(
@@ -38,6 +39,12 @@ def check_report(out: Path, summary: dict[str, Any], frames: int) -> None:
     assert set(summary["errors"]) == {PLAIN, ROBUST, FULL, SMOOTHED}
     assert all(set(errors) == {*CONDITIONS, "bad weather"} for errors in summary["errors"].values())
     assert not list(out.glob(".*"))
+    for made in out.iterdir():  # is never replaced where no demo has made it
+        other = out.parent / f"other-{made.name}"
+        other.mkdir()
+        (other / made.name).write_text("precious")
+        with pytest.raises(OutputError, match="is not the folder of a demo"):
+            claim_folder(other)
 
 
 @pytest.mark.slow
@@ -71,8 +78,9 @@ def test_a_small_demo_writes_all_of_its_files_and_goes_on_where_it_was(
 
 @pytest.mark.slow
 def test_the_committed_models_beat_the_weather(tmp_path: Path) -> None:
-    summary = run_demo(tmp_path, DemoSettings(frames=210, seed=3), quick=True)
-    check_report(tmp_path, summary, 210)
+    out = tmp_path / "demo"
+    summary = run_demo(out, DemoSettings(frames=210, seed=3), quick=True)
+    check_report(out, summary, 210)
     assert summary["error_ratio_robust_tta"] < 0.6
     assert summary["errors"][FULL]["clear"]["error"] <= 0.05
     assert summary["error_smoothed"] < summary[f"error_{FULL}"] + 0.05

@@ -16,7 +16,15 @@ from allweather.runtimes.errors import OutputError
 
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize(
-    "name", ["robust.safetensors", ".robust.safetensors.resume", "signs.aw", "settings.json", "decisions.jsonl"]
+    "name",
+    [
+        "robust.safetensors",
+        ".robust.safetensors.resume",
+        "signs.aw",
+        "settings.json",
+        "decisions.jsonl",
+        "accuracy.png",
+    ],
 )
 def test_files_of_others_stay(name: str, quick: bool, tmp_path: Path) -> None:
     (tmp_path / name).write_text("precious")
