@@ -103,13 +103,21 @@ class MixedAugmentation:
     Brightness either rises or falls, and so does saturation. Strong augmentations are drawn more often than weak ones,
     because the network learned more from them (docs/results/robust-finetuning.md).
 
+    Before that, some images are darkened as dusk does: all values are multiplied by the same factor, whose logarithm is
+    uniform. The strengths do not bound it, as they are small where a classifier is fragile; and brightness, which takes
+    the same amount off each value, leaves black where there was little light.
+
     Attributes:
         parameters: Parameter of each of the seven augmentations at full strength, by name.
         probability: Probability that an augmentation is in the subset, 0..1.
+        dark: Probability that an image is darkened, 0..1.
+        darkest: Smallest factor of the values of a darkened image, above 0 and at most 1.
     """
 
     parameters: Mapping[str, float]
     probability: float = 0.8
+    dark: float = 0.3
+    darkest: float = 0.1
 
     def __call__(self, images: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
         """Applies a random subset at random strengths, drawn for each image."""
@@ -120,6 +128,8 @@ class MixedAugmentation:
         def random_share() -> Tensor:
             return (1 - uniform() ** 2) * (uniform() < self.probability)
 
+        light = torch.where(uniform() < self.dark, self.darkest ** uniform(), torch.ones_like(uniform()))
+        images = images * light[:, None, None, None]
         shares = {name: random_share() for name in NON_INVERSE}
         for up, down in INVERSE_PAIRS:
             share, rises = random_share(), uniform() < 0.5

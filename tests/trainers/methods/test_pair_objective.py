@@ -126,12 +126,22 @@ def test_the_individual_strategy_applies_one_augmentation_to_each_image() -> Non
 def test_mixtures_differ_between_images_and_stay_below_the_strengths() -> None:
     gray = torch.full((500, 3, 8, 8), 0.5)
     parameters = {**PAPER, "gaussian_noise": 0.0, "salt_and_pepper": 0.0}
-    means = MixedAugmentation(parameters)(gray, 0, rng()).mean((1, 2, 3))
+    means = MixedAugmentation(parameters, dark=0.0)(gray, 0, rng()).mean((1, 2, 3))
     assert float(means.min()) >= 0.14 - 1e-5
     assert float(means.max()) <= 0.89 + 1e-5
     assert 0.12 < float((means == 0.5).float().mean()) < 0.28
     assert float((means - 0.5).abs().median()) > 0.2  # mostly strong ones
     assert len(means.unique()) > 300
+
+
+def test_mixtures_darken_some_images_whatever_the_strengths() -> None:
+    neutral = {name: augmentation.neutral for name, augmentation in AUGMENTATIONS.items()}
+    images = torch.rand(2000, 3, 8, 8, generator=rng())
+    light = MixedAugmentation(neutral)(images, 0, rng()).sum((1, 2, 3)) / images.sum((1, 2, 3))
+    darkened = light[light < 0.999]
+    assert 0.25 < len(darkened) / 2000 < 0.35
+    assert float(darkened.min()) >= 0.1 - 1e-4
+    assert 0.28 < float(darkened.median()) < 0.36  # of a uniform logarithm, the square root of 0.1
 
 
 @pytest.mark.parametrize("name", ["randaugment", "trivial"])
