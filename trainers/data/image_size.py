@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Protocol, TypeAlias
 
 from allweather.runtimes.crop import Crop
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.setting_types import is_whole
 from allweather.runtimes.text import printable
-
-if TYPE_CHECKING:
-    from allweather.trainers.data.dataset import Dataset
 
 MIN_SIZE, MAX_SIZE = 16, 1024  # pixels
 ImageSize: TypeAlias = int | tuple[int, int]  # side of a square, or (height, width), in pixels
@@ -20,6 +17,25 @@ SIZE_TEXT = re.compile(r"([0-9]{1,6})(?:x([0-9]{1,6}))?", re.ASCII)
 SAME_FRACTION = 1e-3  # crops whose fractions differ by less are the same within a pixel of most images
 
 log = logging.getLogger(__name__)
+
+
+class CroppedImages(Protocol):
+    """What is asked of a `Dataset` here, which itself imports this module."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def crop(self) -> Crop:
+        """How its images were cropped."""
+        ...
+
+    @property
+    def inventory(self) -> object | None:
+        """What was found in its files; None for images that are drawn, or come in one size."""
+        ...
 
 
 def check_size(size: ImageSize, what: str) -> tuple[int, int]:
@@ -65,7 +81,7 @@ def parse_size(text: str) -> ImageSize:
     return check_size(height if width is None else (height, int(width)), "--size")
 
 
-def warn_of_other_crop(dataset: Dataset, crop: Crop, model: str) -> None:
+def warn_of_other_crop(dataset: CroppedImages, crop: Crop, model: str) -> None:
     """Warns if images were cropped in another way than a model crops them: its accuracy is then that of other pixels.
 
     Images that are drawn, or come in one size, are not cropped; of these there is no inventory.
