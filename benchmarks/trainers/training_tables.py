@@ -29,6 +29,7 @@ FINETUNING_COLUMNS = {
     "Combined-": "combined-",
     "gain": "gain",
 }
+DARK = ("1", "0.5", "0.35", "0.2", "0.1")
 LEARNED_ROWS = ("none", "shifts and flips", "trivial", "chance", "pretrained", "learned", "as in the paper")
 TRAINING_TABLES = (
     ResultTable(
@@ -96,6 +97,19 @@ TRAINING_TABLES = (
             for name in ("clean", "gaussian blur", "gaussian noise", "combined+", "combined-")
         },
         BATCH_NORM_ROWS,
+        {},
+        (),
+        {},
+    ),
+    ResultTable(
+        "darkness",
+        "darkness",
+        "error, %, on values times a factor, clear and with noise",
+        {name: name for name in (*DARK, *(f"{factor}, noise" for factor in DARK))},
+        (
+            "resnet20-45000",
+            *(f"resnet20-45000-{name}-0" for name in ("at-ca", "robust", "robust-max-drop", "robust-dusk")),
+        ),
         {},
         (),
         {},
