@@ -5,7 +5,7 @@ Decisions to rely on go to camera-0.jsonl and so on, metrics to localhost:PORT/m
 
 import signal
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
@@ -46,15 +46,15 @@ def end(*_: object) -> None:
 if len(sys.argv) < 4:
     sys.exit("usage: python camera_service.py BUNDLE PORT SOURCE...")
 failed: list[str] = []
-cameras = [allweather.open_camera(source, name=f"camera-{i}", live=True) for i, source in enumerate(sys.argv[3:])]
-with allweather.load(sys.argv[1], budget_ms=20, threads=1) as perceiver:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-    start_http_server(int(sys.argv[2]), "127.0.0.1")
-    threads = [threading.Thread(target=decide, args=(camera, perceiver)) for camera in cameras]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+try:
+    cameras = [allweather.open_camera(source, name=f"camera-{i}", live=True) for i, source in enumerate(sys.argv[3:])]
+    perceiver = allweather.load(sys.argv[1], budget_ms=20, threads=1)
+except allweather.AllweatherError as error:
+    sys.exit(f"error: {error}")
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, end)
+start_http_server(int(sys.argv[2]), "127.0.0.1")
+with perceiver, ThreadPoolExecutor(len(cameras)) as threads:
+    list(threads.map(decide, cameras, [perceiver] * len(cameras)))
 print("\n".join(failed), file=sys.stderr)
 sys.exit(75 if failed else 0)

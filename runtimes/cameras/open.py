@@ -79,7 +79,8 @@ def open_camera(
         )
     check_text("name of a camera", name)
     source = read_source(source) if isinstance(source, str) else str(source)
-    name = name or printable(redacted(source))
+    shown = printable(redacted(source))
+    name = name or shown
     check_wait(wait_seconds)
     if " ! " in source and not os.path.lexists(source):
         check_gstreamer(name)
@@ -93,9 +94,9 @@ def open_camera(
         return LiveCamera(partial(open_device, source), name, clock=clock, wait_seconds=wait_seconds)
     if source:  # as a path, "" would be the working folder
         try:
-            capture = _open_stored(source, name)
+            capture = _open_stored(source, shown)
         except OSError as error:
-            raise CameraError(f"cannot open {name}: {error.strerror or error}; name another file") from error
+            raise CameraError(f"cannot open {shown}: {error.strerror or error}; name another file") from error
         if live:
             paced = PacedCapture(capture, capture.fps or DEFAULT_FPS, clock=clock)
             return LiveCamera(lambda: paced, name, clock=clock, reconnects=False)
