@@ -294,10 +294,3 @@ def test_a_mistyped_url_is_told_with_its_cure(source: str, cure: str) -> None:
 @pytest.mark.parametrize("source", ["rtsp://[::1]/x", "rtsp://host", "udp://:5000", "udp://@:5000", "http://h:80/"])
 def test_a_url_with_a_host_is_taken(source: str) -> None:
     assert open_camera(source).live
-
-
-@pytest.mark.parametrize("source", ["missing.avi", f"{'x' * 300}.avi", "ftp://host/missing.avi"])
-def test_a_source_that_cannot_be_opened_is_told_by_itself_and_not_by_the_name_of_its_camera(source: str) -> None:
-    with pytest.raises(CameraError, match=r"(missing|xxx)\.avi") as raised:
-        open_camera(source, name="front")
-    assert "front" not in str(raised.value)
