@@ -29,6 +29,7 @@ from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.tta.policy import FLIP
 from allweather.runtimes.tta.views import VIEWS
 
+CENTER = "center"  # the policy of one view, for which no losses are predicted
 WARM_UP_DECISIONS = 10  # not measured, at the start of each run
 HEIGHT, WIDTH = 480, 640  # pixels, of the random frames that are used without a source
 NUM_RANDOM_FRAMES = 4  # repeated over and over
@@ -54,8 +55,9 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Its name in tables and plots, such as "openvino int8 k=2" or "openvino int8 k=1+large"."""
-        return f"{self.engine} {self.precision} k={self.num_views}{'+large' * self.policy.endswith('+large')}"
+        """Its name in tables and plots: "openvino int8 k=2", "openvino int8 k=1+large" or "openvino int8 center"."""
+        views = CENTER if self.policy == CENTER else f"k={self.num_views}{'+large' * self.policy.endswith('+large')}"
+        return f"{self.engine} {self.precision} {views}"
 
     @property
     def decision(self) -> LatencySummary:
@@ -75,8 +77,8 @@ class Benchmark:
         machine: Processor, cores and instruction sets of the machine.
         threads: Number of CPU threads that the engines were given; None for all cores.
         power: What governs the CPU's clock frequency; "unknown" if the system does not say.
-        runs: One for each engine, precision and number of views, and one for each engine and precision that has the
-            large classifier run after one view.
+        runs: One for each engine, precision and number of views; if the bundle has a loss predictor, one for each
+            engine and precision without it; and one for each that has the large classifier run after one view.
     """
 
     bundle: str
@@ -102,8 +104,9 @@ def run_benchmark(
     """Runs the camera loop on the same frames with each model of a bundle that runs on this device.
 
     With a loss predictor, the k views with the lowest predicted losses are run, and the time includes the prediction;
-    without one, the first k views. Where the bundle has a large classifier for the engine, one more run has it run
-    after one view of every frame: what a doubtful frame of a cascade takes.
+    one more run, of policy "center", goes without it. Without a predictor they are the first k views. Where the bundle
+    has a large classifier for the engine, one more run has it run after one view of every frame: what a doubtful frame
+    of a cascade takes.
 
     Args:
         path: The bundle.
@@ -170,9 +173,9 @@ def _check_not_replaced(bundle: Bundle) -> None:
 
 
 def _policies(bundle: Bundle, num_views: Sequence[int]) -> list[tuple[int, str]]:
-    """Returns a policy for each number of views, with that number."""
+    """Returns a policy for each number of views, with that number; with a loss predictor first the one without it."""
     if bundle.manifest.predictor is not None:
-        return [(count, f"top:{count}") for count in num_views]
+        return [(1, CENTER), *((count, f"top:{count}") for count in num_views)]
     return [(count, "set:" + ",".join((*VIEWS, FLIP)[:count])) for count in num_views]
 
 
@@ -180,7 +183,7 @@ def _large_policies(bundle: Bundle, engine: str) -> list[tuple[int, str]]:
     """Returns the policy of one view and then the large classifier, if the bundle has one that this engine runs."""
     runs = engine_spec(engine).runs
     has_large = any((model.role, model.engine) == ("large", runs) for model in bundle.manifest.models)
-    return [(1, f"{policy}+large") for _, policy in _policies(bundle, [1])] if has_large else []
+    return [(1, f"{_policies(bundle, [1])[-1][1]}+large")] if has_large else []
 
 
 def _open_source(source: str | None) -> Camera:

@@ -183,7 +183,9 @@ def _column(found: Any, names: Sequence[str], count: int) -> npt.NDArray[np.floa
             column = np.asarray(values, np.float64)
         except (TypeError, ValueError, RuntimeError) as error:  # such as a tensor on a GPU, or None among numbers
             raise UsageError(f"{name} is a number for each box; got {type(values).__name__}: {error}") from None
-        if column.shape != (count,) or not np.isfinite(column).all():
-            raise UsageError(f"{name} is a finite number for each of {count} boxes; got {list(column.shape)}")
+        if column.shape != (count,):
+            raise UsageError(f"{name} is a number for each box, of shape [{count}]; got {list(column.shape)}")
+        if not np.isfinite(column).all():
+            raise UsageError(f"{name} is a finite number for each box; got {column[~np.isfinite(column)][0]:g}")
         return column
     return None

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 MAX_VIEWS = 12
 LEGEND = (
-    "milliseconds. k: views of each frame; +large: then the large classifier. Medians of rank: predicting the losses "
-    "of the views; views: making them; infer: running the model; rest: preparing the image, planning and averaging. "
-    "p50, p90, p99: the whole decision; "
-    "age: from the capture of a frame to its decision. --out or --json gives all stages"
+    "milliseconds. k: views of each frame; center: one, without the loss predictor; +large: then the large classifier. "
+    "Medians of rank: predicting the losses of the views; views: making them; infer: running the model; rest: "
+    "preparing the image, planning and averaging. p50, p90, p99: the whole decision; age: from the capture of a frame "
+    "to its decision. --out or --json gives all stages"
 )
 
 
@@ -53,7 +53,8 @@ def bench(
 ) -> None:
     """Measures how fast a bundle is on this device.
 
-    There is a run for each engine, precision and number of views, and one of a large classifier after one view.
+    There is a run for each engine, precision and number of views, one without the loss predictor, and one of a large
+    classifier after one view.
     """
     check_report_folder(out)
     from allweather.benchmark import run_benchmark

@@ -230,7 +230,7 @@ def strengths_in_words(strengths: Mapping[str, float]) -> str:
 
 
 def _share_in_words(share: float, max_clean_drop: float) -> str:
-    bound = f"{max_clean_drop:g} points of clean accuracy"
+    bound = f"{max_clean_drop:g} point{'s' * (max_clean_drop != 1)} of clean accuracy"
     if share == 1:
         return f"the finetuned weights lose at most {bound}, and are kept as they are"
     if share == 0:

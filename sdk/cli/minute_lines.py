@@ -35,7 +35,7 @@ class MinuteLines:
             self._say(f"{description}: still running")
             return
         done, left = min(done, total), ""
-        if done > self._first:
+        if self._first < done < total:
             left = f", about {duration((now - self._begun) * (total - done) / (done - self._first))} left"
         self._say(f"{description}: {100 * done // total} % done{left}")
 

@@ -118,8 +118,9 @@ def finetune_result(checkpoint: Checkpoint) -> StageResult:
     result = f"{_accuracy(checkpoint)}, with {100 * share:.0f} % of the finetuned weights"
     bound = checkpoint.settings["max_clean_drop"]
     note = (
-        f"each share of the finetuned weights loses more than {bound:g} points of clean accuracy, so the robust "
-        "classifier is the plain one; allow more (finetune.max_clean_drop) or finetune for longer (finetune.epochs)"
+        f"each share of the finetuned weights loses more than {bound:g} point{'s' * (bound != 1)} of clean accuracy, "
+        "so the robust classifier is the plain one; allow more (finetune.max_clean_drop) or finetune for longer "
+        "(finetune.epochs)"
     )
     return StageResult(result, (note,) if share == 0 else ())
 

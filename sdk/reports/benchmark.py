@@ -17,8 +17,8 @@ NOTE = (
     "Medians of the stages and quantiles of the whole decision, in milliseconds. The age of a frame is the time from "
     "its capture to the decision; sinks come after that. k is the number of views that the policy asks for; with a "
     "budget, the planner runs as many of them as there is time for. k=1+large is one view and then the large "
-    "classifier, on every frame. No intervals are shown: to see how much the times differ from run to run, run the "
-    "command again."
+    "classifier, on every frame; center is one view without the loss predictor. No intervals are shown: to see how "
+    "much the times differ from run to run, run the command again."
 )
 ITEMS = (
     (

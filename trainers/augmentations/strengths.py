@@ -144,10 +144,11 @@ def find_strengths(
     subset = val.take(few).loaded()
     clean, subset_clean = augmented_accuracy(model, val), augmented_accuracy(model, subset)
     constant = float(val.labels.bincount().max()) / len(val)
+    lost = f"{points:g} point{'s' * (points != 1)}"
     if clean - accuracy_drop <= constant:
         raise TrainingError(
-            f"this classifier cannot lose {points:g} points: its accuracy is {100 * clean:.1f} %, and always "
-            f"predicting the same class gives {100 * constant:.1f} %; train it first, or ask for fewer points"
+            f"this classifier cannot lose {lost}: its accuracy is {100 * clean:.1f} %, and always predicting the same "
+            f"class gives {100 * constant:.1f} %; train it first, or ask for fewer points"
         )
     strengths = []
     for augmentation in AUGMENTATIONS.values():
@@ -156,7 +157,7 @@ def find_strengths(
             _find_strength(model, augmentation, subset, subset_clean - accuracy_drop, val, clean - accuracy_drop)
         )
     if not any(each.reached for each in strengths):
-        raise TrainingError(f"no augmentation costs this classifier {points:g} points; ask for fewer")
+        raise TrainingError(f"no augmentation costs this classifier {lost}; ask for fewer")
     parameters = {each.name: each.parameter for each in strengths if each.parameter is not None}
     for name in COMBINATIONS:
         watch(name)

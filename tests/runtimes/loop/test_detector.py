@@ -132,8 +132,14 @@ class Unreadable:
         (None, "the detector must return boxes: boxes are numbers"),
         ([[1, 2, 3]], "boxes are .n, 4."),
         ([[0, 0, float("nan"), 5]], "box 0 has an edge that is no finite number"),
-        (SimpleNamespace(xyxy=np.zeros((2, 4)), confidence=np.zeros(3)), "confidence is a finite number for each of 2"),
-        (SimpleNamespace(xyxy=np.zeros((1, 4)), tracker_id=[None]), "tracker_id is a finite number for each of 1"),
+        (
+            SimpleNamespace(xyxy=np.zeros((2, 4)), confidence=np.zeros(3)),
+            "confidence is a number for each box",
+        ),
+        (
+            SimpleNamespace(xyxy=np.zeros((1, 4)), tracker_id=[None]),
+            "tracker_id is a finite number for each box; got nan",
+        ),
         (SimpleNamespace(xyxy=np.zeros((1, 4)), tracker_id=[1.5]), "tracker_id is a whole number of 64 bits for each"),
         (SimpleNamespace(xyxy=np.zeros((1, 4)), tracker_id=[1e300]), "tracker_id is a whole number of 64 bits for"),
         (SimpleNamespace(xyxy=np.zeros((1, 4)), tracker_id=[2**70]), "tracker_id is a whole number of 64 bits for"),

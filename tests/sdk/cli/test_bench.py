@@ -55,3 +55,10 @@ def test_without_the_library_of_the_plots_nothing_is_measured_in_vain(
     result = invoke(*line, "--out", tmp_path / "out")
     assert result.exit_code == 1
     assert "this needs matplotlib" in one_line(result)
+
+
+def test_one_view_without_the_loss_predictor_is_measured_too() -> None:
+    line = ["bench", SIGNS.with_name("signs-robust"), "--frames", 3, "--max-views", 2, "--engine", "openvino"]
+    runs = json_of(invoke(*line, "--precision", "fp32", "--json"))["runs"]
+    assert [(run["policy"], run["num_views"]) for run in runs] == [("center", 1), ("top:2", 2)]
+    assert [run["report"]["views_per_frame"] for run in runs] == [[[1, 3]], [[2, 3]]]
