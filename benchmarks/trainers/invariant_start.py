@@ -68,7 +68,7 @@ def with_predictor(start: Path, data: Dataset, epochs: int, out: Path) -> Path:
     """Adds a loss predictor to a checkpoint if `out` does not exist, and returns `out`."""
     if not out.is_file():
         settings = PredictorSettings(
-            copy_settings=CopySettings(copies=2), held_back=False, fit=FitSettings(epochs=epochs, shift=0)
+            copy_settings=CopySettings(copies=2, dark=0.0), held_back=False, fit=FitSettings(epochs=epochs, shift=0)
         )
         folder = out.with_suffix(".losses")
         add_predictor(load_checkpoint(start), data, settings, out, losses_folder=folder, fabric=launch())

@@ -113,7 +113,7 @@ def errors(checkpoint: Checkpoint, data: Dataset, corrupted: str, test_images: i
 
 def _validation_error(checkpoint: Checkpoint, data: Dataset) -> float:
     val = data.val.take(torch.arange(len(data.val)).repeat(VAL_COPIES)).loaded()
-    copies, _ = corrupted_copies(val.images.numpy(), CopySettings(clean=0.0), np.random.default_rng(0))
+    copies, _ = corrupted_copies(val.images.numpy(), CopySettings(clean=0.0, dark=0.0), np.random.default_rng(0))
     with open_model(checkpoint) as opened:
         parts = [opened.logits(copies[i : i + BATCH_SIZE]) for i in range(0, len(copies), BATCH_SIZE)]
     return float((np.concatenate(parts).argmax(1) != val.labels.numpy()).mean())

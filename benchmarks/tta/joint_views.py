@@ -107,7 +107,9 @@ def corrupted(model: EvaluatedModel, split: LabeledImages, copies: int, keep: Pa
     """Returns what the classifier makes of corrupted copies of the images of a split."""
     source = torch.arange(len(split)).repeat(copies)
     taken = split.take(source).loaded()
-    images, corruption = corrupted_copies(taken.images.numpy(), CopySettings(copies), np.random.default_rng(0))
+    images, corruption = corrupted_copies(
+        taken.images.numpy(), CopySettings(copies, dark=0.0), np.random.default_rng(0)
+    )
     return Outputs(
         torch.from_numpy(images), run(model, images, keep), taken.labels, source, torch.from_numpy(corruption)
     )

@@ -188,7 +188,9 @@ def main() -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     spec = predictor_input_spec(start.input)
     classifier = FrozenClassifier.of_module(start.classifier(), fabric.device)
-    targets = compute_view_losses(classifier, dataset.train, spec, CopySettings(), args.view_losses, fabric=fabric)
+    targets = compute_view_losses(
+        classifier, dataset.train, spec, CopySettings(dark=0.0), args.view_losses, fabric=fabric
+    )
     predictors = {}
     for trial in plan(args.epochs):
         path = args.folder / f"{trial.name.replace(' ', '-')}.safetensors"

@@ -176,8 +176,8 @@ def main() -> None:
     data, others = parts_of(data, args)
     frozen = FrozenClassifier.of_module(classifier_of(data, args, fabric), fabric.device)
     view_losses = partial(compute_view_losses, frozen, spec=InputSpec(args.size, args.size), fabric=fabric)
-    targets = view_losses(others, copy_settings=CopySettings(), folder=args.folder / "losses")
-    test = view_losses(data.test, copy_settings=CopySettings(copies=1), folder=args.folder / "test-losses")
+    targets = view_losses(others, copy_settings=CopySettings(dark=0.0), folder=args.folder / "losses")
+    test = view_losses(data.test, copy_settings=CopySettings(copies=1, dark=0.0), folder=args.folder / "test-losses")
     rows: dict[str, Callable[[Tensor], Tensor]] = {
         f"top:1, image of {side} px": partial(reduced, side) for side in args.sides
     }

@@ -38,6 +38,7 @@ from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.corruptions.catalogue import COMMON, CORRUPTIONS, EXTRA
 from allweather.trainers.corruptions.corruption import SEVERITIES
+from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.corruptions.sets.read import open_corrupted_set
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset_of
@@ -114,7 +115,7 @@ def classifier_of(
     out = Path(args.folder / f"{augment}-predictor.safetensors")
     if not out.is_file():
         fit = FitSettings(epochs=args.predictor_epochs, shift=0, seed=args.seed)
-        settings = PredictorSettings(held_back=False, fit=fit)
+        settings = PredictorSettings(copy_settings=CopySettings(dark=0.0), held_back=False, fit=fit)
         losses = args.folder / "view-losses"
         done = add_predictor(load_checkpoint(path), data, settings, out, losses_folder=losses, fabric=fabric)
         assert done.predictor is not None

@@ -66,7 +66,7 @@ class UnseenImages:
         classifier = FrozenClassifier.of_module((of or self.start).classifier(), self.fabric.device)
         folder = self.folder / f"{name}.view-losses"
         return compute_view_losses(
-            classifier, images, self.spec, CopySettings(copies), folder, fabric=self.fabric, views=views
+            classifier, images, self.spec, CopySettings(copies, dark=0.0), folder, fabric=self.fabric, views=views
         )
 
     def errors(self, model: LossPredictor, views: Sequence[str]) -> dict[str, float]:

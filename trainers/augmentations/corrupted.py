@@ -16,7 +16,7 @@ from allweather.trainers.corruptions.catalogue import COMMON
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings, corrupted_copies
 from allweather.trainers.image_tensors import to_pixels
 
-ALL_CORRUPTED = CopySettings(clean=0.0)
+ALL_CORRUPTED = CopySettings(clean=0.0, dark=0.0)
 
 
 def random_corruption(images: Tensor, rng: torch.Generator) -> Tensor:

@@ -22,6 +22,17 @@ def test_copies_are_corrupted_except_the_clean_share_and_the_images_given_stay()
     assert set(chosen.tolist()) == set(range(-1, len(COMMON)))
 
 
+def test_a_share_of_the_copies_is_dark_and_none_of_the_clean_ones() -> None:
+    images = np.full((2000, 16, 16, 3), 200, np.uint8)
+    medians = {}
+    for dark in (0.0, 0.2, 1.0):
+        copies, chosen = corrupted_copies(images, CopySettings(clean=0.5, dark=dark), np.random.default_rng(0))
+        np.testing.assert_array_equal(copies[chosen < 0], 200)
+        medians[dark] = np.median(copies[chosen >= 0], (1, 2, 3))
+    assert [round(float((medians[dark] < 100).mean()), 1) for dark in medians] == [0.0, 0.1, 0.6]
+    assert np.median(medians[1.0]) < np.quantile(medians[0.0], 0.05)
+
+
 def test_the_random_generator_alone_decides() -> None:
     once, again, other = (
         corrupted_copies(random_images(40), CopySettings(), np.random.default_rng(seed))[0] for seed in (1, 1, 2)
@@ -37,6 +48,7 @@ def test_the_random_generator_alone_decides() -> None:
         ({"copies": 101}, "copies .* 1 to 100; got 101"),
         ({"clean": -0.1}, "clean .* 0 to 1; got -0.1"),
         ({"clean": float("nan")}, "clean .* 0 to 1; got nan"),
+        ({"dark": 1.5}, "darkened .* 0 to 1; got 1.5"),
     ],
 )
 def test_settings_out_of_range_are_named(settings: dict[str, float], message: str) -> None:
