@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from allweather.runtimes.system.atomic_files import atomic_file
 
 MAX_WORD_BYTES = 90  # two of them, time, confidence and what a temporary file adds fit into the 255 bytes of a name
 NOTES = ".json"  # ends the name of what is noted beside an image
+MAX_AHEAD = timedelta(minutes=1)  # of the image of another camera, before the one that is saved; more is another clock
+_STAMP = "%Y%m%dT%H%M%S.%fZ"  # as `image_name` writes it, but for the number of digits of a second
 _OTHER = re.compile(r"[^\w.+-]+")
 _OURS = re.compile(r"\d{8}T\d{6}\.\d{3}Z_[\w.+-]+_[01]\.\d{2}(?:-\d+)?\.(?:png|jpg)")
 
@@ -107,12 +109,15 @@ class FrameFolder:
         return path
 
     def _remove_oldest(self, newest: Path) -> None:
+        """Removes the oldest images; older than all are those that a clock has named that was set back since."""
+        now = datetime.strptime(newest.name.partition("_")[0], _STAMP).replace(tzinfo=timezone.utc)
+        latest = f"{now + MAX_AHEAD:%Y%m%dT%H%M%S}"
         images = self.images()
         size = sum(each.bytes for each in images)
-        for each in images:
+        for each in sorted(images, key=lambda each: each.path.name <= latest):
             if size <= self._max_bytes:
                 return
-            if each.path == newest:  # not always the last one: a clock that is set back gives it an older name
+            if each.path == newest:  # larger than the folder may be
                 continue
             for path in (each.path, each.path.with_suffix(NOTES)):
                 with suppress(OSError):  # removed by somebody, or by the sink of another camera

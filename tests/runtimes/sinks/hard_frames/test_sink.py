@@ -108,6 +108,14 @@ def test_a_clock_that_is_set_back_does_not_let_the_folder_grow(tmp_path: Path, m
     assert any(path.name.startswith("1970") for path in images(tmp_path))
 
 
+def test_images_of_before_a_clock_was_set_back_are_the_oldest(tmp_path: Path) -> None:
+    folder = FrameFolder(tmp_path, 10_000)
+    for index, time in enumerate([*(1.7e9 + i for i in range(6)), *(1.6e9 + i for i in range(3)), 1.6e9 + 1]):
+        folder.save(image_name(time, f"camera-{index}", "stop", 0.5), ".png", bytes(2000), {"index": index})
+    kept = [json.loads(path.with_suffix(".json").read_text())["index"] for path in images(tmp_path)]
+    assert sorted(kept) == [6, 7, 8, 9], "also where another camera has saved one a second ahead"
+
+
 @pytest.mark.parametrize("letter", ["a", "é", "限", "\U0001f6d1"])
 def test_long_names_of_any_script_fit_into_a_name_of_a_file(letter: str, tmp_path: Path) -> None:
     with opened(HardFramesSink(tmp_path, source=letter * 200, max_confidence=1)) as sink:
