@@ -106,6 +106,16 @@ def test_camera_service(log_is_a_folder: bool, sample_bundle: Path, tmp_path: Pa
     assert (tmp_path / "camera-0.jsonl").is_file()
 
 
+@pytest.mark.end_to_end
+def test_camera_service_tells_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, SAMPLES / "camera_service.py", "my.aw", port, "x.avi"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: cannot serve metrics on port {port}: "), done.stderr
+
+
 def wait_for_decisions(port: int, cameras: tuple[str, ...]) -> None:
     """Waits until the metrics at a port count decisions of all cameras."""
     text, until = "", time.monotonic() + 60
