@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -36,6 +37,7 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
             raise OutputError(f"cannot write {path}: it is a folder; name a file")
         if path.exists() and not path.is_file():  # root could replace /dev/null
             raise OutputError(f"cannot write {path}: it is a device or a pipe; name a file")
+        _check_owner(path)
         with temporary_beside(path) as temporary:
             yield temporary
             _sync(temporary)
@@ -115,6 +117,7 @@ def atomic_folder(path: Path | str, marker: str) -> Iterator[Path]:
         _restore_old_folder(path)
         if not _is_replaceable(path, marker):
             raise OutputError(f"cannot write {path}: it exists and holds no {marker}; name a new folder")
+        _check_owner(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary_beside(path, folder=True) as temporary:
             yield temporary
@@ -125,6 +128,22 @@ def atomic_folder(path: Path | str, marker: str) -> Iterator[Path]:
             if not _is_replaceable(path, marker):
                 raise _kept_elsewhere(temporary, path, f"something without {marker}")
             _replace_folder(temporary, path)
+
+
+def _check_owner(path: Path) -> None:
+    """Checks that what is at a path may be replaced: in a sticky folder such as /tmp, only by its owner.
+
+    Raises:
+        OutputError: It belongs to another user.
+    """
+    if not os.path.lexists(path):
+        return
+    folder = path.parent.stat()
+    if folder.st_mode & stat.S_ISVTX and os.geteuid() not in (0, folder.st_uid, path.lstat().st_uid):
+        raise OutputError(
+            f"cannot write {path}: it belongs to another user, and in {path.parent} only that user may replace it; "
+            "name another path"
+        )
 
 
 def _is_replaceable(path: Path, marker: str) -> bool:
