@@ -48,12 +48,9 @@ if len(sys.argv) < 4:
 failed: list[str] = []
 try:
     start_http_server(int(sys.argv[2]), "127.0.0.1")
-except (OSError, OverflowError, ValueError) as error:
-    sys.exit(f"error: cannot serve metrics on port {sys.argv[2]}: {error}")
-try:
     cameras = [allweather.open_camera(source, name=f"camera-{i}", live=True) for i, source in enumerate(sys.argv[3:])]
     perceiver = allweather.load(sys.argv[1], budget_ms=20, threads=1)
-except allweather.AllweatherError as error:
+except (allweather.AllweatherError, OSError, OverflowError, ValueError) as error:  # all but the first are of the port
     sys.exit(f"error: {error}")
 for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, end)

@@ -36,5 +36,5 @@ def test_a_device_that_is_not_there_is_an_error_of_the_camera(maker: Any, monkey
     (block,) = (each for each in re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL) if "maker" in each)
     names: dict[str, Any] = {}
     exec(block.partition("with allweather.load")[0], names)  # noqa: S102 -- the guide's class, as it stands there
-    with pytest.raises(CameraError, match="^belt: the cable is out$"):
+    with pytest.raises(CameraError, match=r"^belt: the cable is out$"):
         next(iter(names["BeltCamera"]("belt")))

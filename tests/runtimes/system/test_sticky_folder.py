@@ -21,6 +21,6 @@ def test_what_belongs_to_another_user_is_told_before_anything_is_made(
     tmp_path.chmod(0o1777)
     check(path)
     monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
-    with pytest.raises(OutputError, match="theirs: it belongs to another user, and in .* only that user may replace"):
+    with pytest.raises(OutputError, match=r"theirs: it belongs to another user, and in .* only that user may replace"):
         check(path)
     check(tmp_path / "new")
