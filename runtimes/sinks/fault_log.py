@@ -25,23 +25,23 @@ class FaultLog:
     def __init__(self, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._name, self._clock = name, clock
         self._next = 0.0  # when a fault may be logged again
-        self._told = False  # whether the present fault has been logged
+        self._told = ""  # the last fault that was logged, until the receiver works again
         self.fault = ""
 
     def note(self, fault: str, consequence: str) -> None:
-        """Notes that an attempt has failed; logs it if the fault is a new one.
+        """Notes that an attempt has failed; logs it if the fault is a new one, or later if a line has just been logged.
 
         Args:
             fault: Why.
             consequence: What that means for the decisions.
         """
-        if fault != self.fault and self._clock() >= self._next:
+        if fault != self._told and self._clock() >= self._next:
             logger.warning("%s: %s; %s", self._name, fault, consequence)
-            self._next, self._told = self._clock() + QUIET_SECONDS, True
+            self._next, self._told = self._clock() + QUIET_SECONDS, fault
         self.fault = fault
 
     def clear(self) -> None:
         """Notes that the receiver works; logs it if a fault was logged before."""
         if self._told:
             logger.warning("%s takes decisions again", self._name)
-        self._told, self.fault = False, ""
+        self._told, self.fault = "", ""

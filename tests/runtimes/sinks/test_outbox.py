@@ -108,3 +108,19 @@ def test_a_receiver_that_comes_and_goes_is_told_about_once_a_minute(caplog: pyte
     assert [record.getMessage() for record in caplog.records] == [
         "receiver: gone; waits", "receiver takes decisions again", "receiver: late; waits",
     ]  # fmt: skip
+
+
+def test_a_fault_that_begins_soon_after_another_and_stays_is_told_later(caplog: pytest.LogCaptureFixture) -> None:
+    now = [100.0]
+    log = FaultLog("receiver", clock=lambda: now[0])
+    log.note("gone", "waits")
+    log.clear()
+    for _ in range(10):
+        now[0] += QUIET_SECONDS / 5
+        log.note("gone", "waits")
+    for _ in range(10):
+        now[0] += QUIET_SECONDS / 5
+        log.note("refuses", "waits")
+    assert [record.getMessage() for record in caplog.records] == [
+        "receiver: gone; waits", "receiver takes decisions again", "receiver: gone; waits", "receiver: refuses; waits",
+    ]  # fmt: skip
