@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from allweather.runtimes.cameras.base import Camera, Phase
+from allweather.runtimes.loop.health_events import call_all
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.sinks.event import Event
 
@@ -29,6 +30,7 @@ class ConnectionEvents:
 
         Raises:
             OutputError: A sink fails.
+            Ended: A sink ends the loop; all others have got the event.
         """
         state = self._camera.state
         if state.phase != self._phase:
@@ -39,6 +41,7 @@ class ConnectionEvents:
 
         Raises:
             OutputError: A sink fails.
+            Ended: A sink ends the loop; all others have got the event.
         """
         if self._phase != "ended":
             self._write("ended", "")
@@ -46,5 +49,4 @@ class ConnectionEvents:
     def _write(self, phase: Phase, reason: str) -> None:
         self._phase = phase
         event = Event("connection", self._camera.name, phase, reason, self._camera.clock())
-        for sink in self._sinks:
-            sink.write_event(event)
+        call_all(self._sinks, lambda sink: sink.write_event(event))

@@ -12,7 +12,7 @@ from allweather.runtimes.cameras import LiveCamera, camera_from
 from allweather.runtimes.errors import CameraError, OutputError
 from allweather.runtimes.loop.deciders import FunctionDecider
 from allweather.runtimes.loop.loop import run
-from allweather.runtimes.sinks import Sink
+from allweather.runtimes.sinks import Ended, Sink
 from allweather.runtimes.sinks.event import Event
 from allweather.runtimes.types import Decision, Frame, Image
 
@@ -97,3 +97,13 @@ def test_a_sink_that_cannot_take_an_event_ends_the_loop() -> None:
 
     with pytest.raises(OutputError, match="full"):
         run(camera_from([np.zeros((4, 6, 3), np.uint8)]), decide, [Full()])
+
+
+def test_a_sink_that_ends_the_loop_at_an_event_keeps_it_from_no_other_sink() -> None:
+    class Ending(Recording):
+        def write_event(self, event: Event) -> None:
+            raise Ended
+
+    sink = Recording()
+    run(camera_from([np.zeros((4, 6, 3), np.uint8)]), decide, [Ending(), sink])
+    assert sink.calls == ["live"]
