@@ -16,9 +16,10 @@ from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
-from allweather.runtimes.choices import ROTATED, STDOUT
+from allweather.runtimes.choices import STDOUT
 from allweather.runtimes.errors import OutputError, map_write_errors
 from allweather.runtimes.sinks.base import already_open, not_open
+from allweather.runtimes.sinks.log_rotation import check_rotation, rotated_path
 from allweather.runtimes.system.path_argument import as_path
 
 logger = logging.getLogger(__name__)
@@ -76,13 +77,16 @@ class LineLog:
         """Opens the log at its end.
 
         Raises:
-            OutputError: The path cannot be written to, is a pipe that nothing reads, or begins with another header.
+            OutputError: The path cannot be written to or not be renamed once it is full, is a pipe that nothing reads,
+                or begins with another header.
             UsageError: It is open.
         """
         if self._file is not None:
             raise already_open(str(self._path))
         with map_write_errors(self._path):
             self._check_header()
+            if self._rotate_bytes and not self._stdout:
+                check_rotation(self._path)
             if not self._stdout:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
             torn = not self._stdout and _ends_within_line(self._path)
@@ -245,8 +249,7 @@ class LineLog:
     def _rotate(self) -> None:
         full = self._file
         assert full is not None
-        path = Path(os.path.realpath(self._path))  # not the link to it, such as /dev/stdout
-        kept = path.with_name(path.name + ROTATED)
+        path, kept = rotated_path(self._path)
         # a missing file was removed by somebody, or an earlier attempt failed after this step
         with map_write_errors(kept), suppress(FileNotFoundError):
             path.replace(kept)
