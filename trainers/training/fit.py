@@ -234,6 +234,8 @@ class _Run:
             "data": [dataset.name, len(dataset.train), dataset.fingerprint()],
             "start": weights_digest(self.plain),
             **({"code": code} if (code := code_digest(self.plain)) else {}),
+            **({} if self.hflip else {"hflip": False}),  # the data's own, where the settings leave it open
+            **({"random_resized": True} if getattr(dataset.train, "random_resized", False) else {}),
             "processes": self.fabric.world_size,
             "precision": str(self.fabric._precision.precision),
         }

@@ -21,6 +21,7 @@ from allweather.runtimes.system.limits import usable_cores
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.data.streamed.reading import Reading
 from allweather.trainers.models.classifier import Classifier
 from allweather.trainers.torchvision_import import import_torchvision
 from allweather.trainers.training.fit import fit
@@ -136,11 +137,23 @@ def test_a_network_whose_code_was_edited_is_no_other_runs(
         fit(small_model(), dataset, SETTINGS, 0.05, fabric=launch(), resume=resume)
 
 
+def test_a_run_on_random_parts_of_images_is_not_continued_on_shifted_ones(folder: Path, tmp_path: Path) -> None:
+    streams = (Reading(stream=True, workers=0, random_resized=is_random) for is_random in (True, False))
+    random, shifted = (open_dataset(f"folder:{folder}", 32, reading=each) for each in streams)
+    settings, resume = dataclasses.replace(SETTINGS, epochs=1), tmp_path / "run.resume"
+    fit(small_model(), random, settings, 0.05, fabric=launch(), resume=resume)
+    with pytest.raises(TrainingError, match="other settings, data or processes"):
+        fit(small_model(), shifted, settings, 0.05, fabric=launch(), resume=resume)
+
+
 def test_a_resume_file_of_another_run_is_refused(dataset: Dataset, tmp_path: Path) -> None:
     resume = tmp_path / "run.resume"
     fit(small_model(), dataset, SETTINGS, 0.05, fabric=launch(), resume=resume)
     with pytest.raises(TrainingError, match=r"other settings, data or processes; finish .* delete"):
         fit(small_model(), dataset, SETTINGS, 0.06, fabric=launch(), resume=resume)
+    with pytest.raises(TrainingError, match="other settings, data or processes"):
+        other = dataclasses.replace(dataset, hflip=not dataset.hflip)
+        fit(small_model(), other, SETTINGS, 0.05, fabric=launch(), resume=resume)
     resume.write_bytes(b"not a tensor")
     with pytest.raises(TrainingError, match=r"damaged .* delete it"):
         fit(small_model(), dataset, SETTINGS, 0.05, fabric=launch(), resume=resume)
