@@ -67,6 +67,7 @@ def predictor_stage(
                 resume_path(path), losses_folder=losses, fabric=fabric, watch_losses=watch_losses, watch=watch,
             )  # fmt: skip
         add_to_bundle(model, predictor, None, dataset, path)
+        resume_path(path).unlink(missing_ok=True)
     shutil.rmtree(losses, ignore_errors=True)
     metrics = predictor.metrics
     text = (

@@ -130,6 +130,7 @@ def test_a_bundle_of_somebodys_onnx_file(colors: str, config: Path, dataset: Dat
     manifest = Bundle.open(out).manifest
     assert manifest.arch == "onnx:their"
     assert {model.role for model in manifest.models} == {"classifier", "predictor"}
+    assert not list(tmp_path.rglob(".*.resume"))
     assert manifest.policies
     errors = result["comparison"]["systems"][0]["errors"]
     assert errors["clean"]["value"] < 0.3  # its own preparation was found
