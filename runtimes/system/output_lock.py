@@ -42,11 +42,11 @@ def output_lock(path: Path, *, is_own: bool = False) -> Iterator[None]:
                 real.parent.mkdir(parents=True, exist_ok=True)
                 handle = _open_locked(lock_path, path)
                 sweep_leftovers(real)
-        before = _held.set(_held.get() | {real})
+        _held.set(_held.get() | {real})
         try:
             yield
         finally:
-            _held.reset(before)
+            _held.set(_held.get() - {real})  # perhaps in another thread or task of asyncio than it was taken in
             if handle is not None and lock_path is not None:
                 with suppress(OSError):
                     lock_path.unlink()  # before it is unlocked: who waits for it sees that it is gone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import errno
 import os
 import subprocess
@@ -70,3 +71,12 @@ def test_only_folders_that_stay_empty_are_removed(tmp_path: Path) -> None:
     with output_lock(out):
         out.write_text("result")
     assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+def test_a_lock_is_given_back_in_another_task_than_it_was_taken_in(tmp_path: Path) -> None:
+    lock = output_lock(tmp_path / "out")
+    contextvars.copy_context().run(lock.__enter__)  # as asyncio.to_thread does for each frame of a generator
+    contextvars.copy_context().run(lock.__exit__, None, None, None)
+    assert list(tmp_path.iterdir()) == []
+    with output_lock(tmp_path / "out"):
+        pass
