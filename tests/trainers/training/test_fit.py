@@ -151,8 +151,8 @@ def test_a_resume_file_of_another_run_is_refused(dataset: Dataset, tmp_path: Pat
     fit(small_model(), dataset, SETTINGS, 0.05, fabric=launch(), resume=resume)
     with pytest.raises(TrainingError, match=r"other settings, data or processes; finish .* delete"):
         fit(small_model(), dataset, SETTINGS, 0.06, fabric=launch(), resume=resume)
+    other = dataclasses.replace(dataset, hflip=not dataset.hflip)
     with pytest.raises(TrainingError, match="other settings, data or processes"):
-        other = dataclasses.replace(dataset, hflip=not dataset.hflip)
         fit(small_model(), other, SETTINGS, 0.05, fabric=launch(), resume=resume)
     resume.write_bytes(b"not a tensor")
     with pytest.raises(TrainingError, match=r"damaged .* delete it"):
