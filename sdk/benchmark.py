@@ -174,16 +174,22 @@ def _check_not_replaced(bundle: Bundle) -> None:
 
 def _policies(bundle: Bundle, num_views: Sequence[int]) -> list[tuple[int, str]]:
     """Returns a policy for each number of views, with that number; with a loss predictor first the one without it."""
+    without_predictor = [(1, CENTER)] if bundle.manifest.predictor is not None else []
+    return [*without_predictor, *((count, _policy(bundle, count)) for count in num_views)]
+
+
+def _policy(bundle: Bundle, count: int) -> str:
+    """Returns the policy that runs `count` views of a frame: those that the loss predictor prefers, or the first."""
     if bundle.manifest.predictor is not None:
-        return [(1, CENTER), *((count, f"top:{count}") for count in num_views)]
-    return [(count, "set:" + ",".join((*VIEWS, FLIP)[:count])) for count in num_views]
+        return f"top:{count}"
+    return "set:" + ",".join((*VIEWS, FLIP)[:count])
 
 
 def _large_policies(bundle: Bundle, engine: str) -> list[tuple[int, str]]:
     """Returns the policy of one view and then the large classifier, if the bundle has one that this engine runs."""
     runs = engine_spec(engine).runs
     has_large = any((model.role, model.engine) == ("large", runs) for model in bundle.manifest.models)
-    return [(1, f"{_policies(bundle, [1])[-1][1]}+large")] if has_large else []
+    return [(1, f"{_policy(bundle, 1)}+large")] if has_large else []
 
 
 def _open_source(source: str | None) -> Camera:

@@ -11,61 +11,61 @@ are fewer copies to learn on. FOLDER keeps the predictors, so that a killed run 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "trainers"))  # a script finds only what is beside it
+from darkness import NOISE, darkened
+from studies import errors_in_one_line, open_study_folder
+
 from allweather import trainers
 from allweather.runtimes.markdown import markdown_table
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings, corrupted_copies
 from allweather.trainers.data.registry import open_dataset_of
-from allweather.trainers.inference.open_model import BATCH_SIZE, open_model
+from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel, open_model
 from allweather.trainers.methods.loss_predictor import PredictorSettings
 from allweather.trainers.methods.loss_predictor.held_back import policy_images
+from allweather.trainers.policies.average import average_views
 
 FACTORS = (0.35, 0.2, 0.1)  # of the values
-NOISE = 0.02  # of the range of values
-MAX_VIEWS = 3
-POLICIES = ("center", *(f"top:{count}" for count in range(1, MAX_VIEWS + 1)))
-
-
-def darkened(images: Image, factor: float) -> Image:
-    """Returns the images with their values times a factor, clear and then with noise: uint8 [2 n, h, w, 3]."""
-    dark = images.astype(np.float32) * factor
-    noisy = dark + np.random.default_rng(0).normal(0, NOISE * 255, dark.shape)
-    both: Image = np.clip(np.rint(np.concatenate([dark, noisy])), 0, 255).astype(np.uint8)
-    return both
+POLICIES = ("center", "top:1", "top:2", "top:3")
 
 
 def images_of(clean: Image) -> Mapping[str, Image]:
-    """Returns the images of each row of the table, by its name."""
+    """Returns the images of each row of the table, by its name; the dark ones without noise, then with it."""
     copies, _ = corrupted_copies(np.tile(clean, (4, 1, 1, 1)), CopySettings(clean=0, dark=0), np.random.default_rng(5))
-    return {"clean": clean, "common": copies} | {f"values times {each}": darkened(clean, each) for each in FACTORS}
+    dark = {
+        f"values times {factor}": np.concatenate([darkened(clean, factor, noise) for noise in (0.0, NOISE)])
+        for factor in FACTORS
+    }
+    return {"clean": clean, "common": copies, **dark}
 
 
-def errors(path: Path, images: Image, labels: npt.NDArray[np.int64]) -> list[float]:
-    """Returns the error in percent of each policy of a checkpoint with a loss predictor."""
-    checkpoint = load_checkpoint(path)
-    assert checkpoint.predictor is not None
-    with open_model(checkpoint) as model:
+def errors(model: EvaluatedModel, images: Image, labels: npt.NDArray[np.int64]) -> list[float]:
+    """Returns the error in percent of each policy of a model with a loss predictor."""
+    assert model.predict_losses is not None
+    losses = model.predict_losses(images)
+    by_view = {view: _logits(model, view, images) for view in model.predictor_views}
+    found = []
+    for text in POLICIES:
+        policy = parse_policy(text, (), model.predictor_views)
+        chosen = policy.choose(losses if policy.needs_predictor else None, np.random.default_rng(0), len(images))
+        probabilities, _ = average_views(policy, chosen, by_view)
+        found.append(100 * float((probabilities.argmax(1) != labels).mean()))
+    return found
 
-        @cache
-        def probabilities(view: str) -> Floats:
-            parts = [model.run_view(view, images[i : i + BATCH_SIZE]) for i in range(0, len(images), BATCH_SIZE)]
-            logits = np.concatenate(parts)
-            exponentials = np.exp(logits - logits.max(1, keepdims=True))
-            return np.asarray(exponentials / exponentials.sum(1, keepdims=True), np.float32)
 
-        assert model.predict_losses is not None
-        order = model.predict_losses(images).argsort(1)[:, :, None]
-        by_view = np.stack([probabilities(view) for view in checkpoint.predictor.views], 1)
-        chosen = [np.take_along_axis(by_view, order[:, :count], 1).mean(1) for count in range(1, MAX_VIEWS + 1)]
-        return [100 * float((each.argmax(1) != labels).mean()) for each in (probabilities("identity"), *chosen)]
+def _logits(model: EvaluatedModel, view: str, images: Image) -> Floats:
+    return np.concatenate(
+        [model.run_view(view, images[first : first + BATCH_SIZE]) for first in range(0, len(images), BATCH_SIZE)]
+    )
 
 
 def main() -> None:
@@ -79,7 +79,7 @@ def main() -> None:
     args = parser.parse_args()
     start = load_checkpoint(args.checkpoint)
     data = open_dataset_of(args.data, start.classes, start.input).subset(args.fraction, 0)
-    args.folder.mkdir(parents=True, exist_ok=True)
+    open_study_folder(args.folder, checkpoint=args.checkpoint, data=args.data, fraction=args.fraction)
     rows: list[tuple[str, ...]] = [("error, %", *POLICIES)]
     judged = policy_images(data.val, has_predictor=True).loaded()
     for share in args.shares:
@@ -87,12 +87,14 @@ def main() -> None:
         if not path.is_file():
             settings = PredictorSettings(copy_settings=CopySettings(dark=share))
             trainers.train_predictor(start, data, settings=settings, out=path)
-        for name, images in images_of(judged.images.numpy()).items():
-            labels = np.resize(judged.labels.numpy(), len(images))
-            cells = (f"{error:.1f}" for error in errors(path, images, labels))
-            rows.append((f"dark copies {share:g}: {name}", *cells))
+        with open_model(path) as model:
+            for name, images in images_of(judged.images.numpy()).items():
+                labels = np.resize(judged.labels.numpy(), len(images))
+                cells = (f"{error:.1f}" for error in errors(model, images, labels))
+                rows.append((f"dark copies {share:g}: {name}", *cells))
     print("\n".join(markdown_table(rows)))
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_one_line():
+        main()

@@ -10,11 +10,15 @@ mean over the bundles of the share of signs misread in each weather.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "trainers"))  # a script finds only what is beside it
+from studies import errors_in_one_line
 
 from allweather import load
 from allweather.demo.drive import region_around
@@ -76,4 +80,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_one_line():
+        main()

@@ -17,13 +17,13 @@ def rotated_path(path: Path) -> tuple[Path, Path]:
 
 
 def check_rotation(path: Path) -> None:
-    """Checks that a log can be renamed: else one that is full, after weeks, would take nothing any more.
+    """Checks that a log can be renamed once it is full; otherwise its decisions would be lost from then on.
 
     Raises:
         OutputError: Files in its folder may not be renamed, or a folder is in the way.
     """
     file, kept = rotated_path(path)
-    if file.exists() and not file.is_file():  # a pipe
+    if file.exists() and not file.is_file():  # a pipe is never renamed
         return
     try:
         check_file(kept)

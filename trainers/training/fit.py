@@ -235,6 +235,7 @@ class _Run:
             "start": weights_digest(self.plain),
             **({"code": code} if (code := code_digest(self.plain)) else {}),
             **({} if self.hflip else {"hflip": False}),  # the data's own, where the settings leave it open
+            # only streamed images can be cropped at random
             **({"random_resized": True} if getattr(dataset.train, "random_resized", False) else {}),
             "processes": self.fabric.world_size,
             "precision": str(self.fabric._precision.precision),

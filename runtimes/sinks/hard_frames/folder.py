@@ -17,7 +17,7 @@ from allweather.runtimes.system.atomic_files import atomic_file
 
 MAX_WORD_BYTES = 90  # two of them, time, confidence and what a temporary file adds fit into the 255 bytes of a name
 NOTES = ".json"  # ends the name of what is noted beside an image
-MAX_AHEAD = timedelta(minutes=1)  # of the image of another camera, before the one that is saved; more is another clock
+MAX_AHEAD = timedelta(minutes=1)  # an image with a later time than that was named before the clock was set back
 _STAMP = "%Y%m%dT%H%M%S.%fZ"  # as `image_name` writes it, but for the number of digits of a second
 _OTHER = re.compile(r"[^\w.+-]+")
 _OURS = re.compile(r"\d{8}T\d{6}\.\d{3}Z_[\w.+-]+_[01]\.\d{2}(?:-\d+)?\.(?:png|jpg)")
@@ -109,7 +109,7 @@ class FrameFolder:
         return path
 
     def _remove_oldest(self, newest: Path) -> None:
-        """Removes the oldest images; older than all are those that a clock has named that was set back since."""
+        """Removes the oldest images; those that were named before the clock was set back count as the oldest."""
         now = datetime.strptime(newest.name.partition("_")[0], _STAMP).replace(tzinfo=timezone.utc)
         latest = f"{now + MAX_AHEAD:%Y%m%dT%H%M%S}"
         images = self.images()
@@ -117,7 +117,7 @@ class FrameFolder:
         for each in sorted(images, key=lambda each: each.path.name <= latest):
             if size <= self._max_bytes:
                 return
-            if each.path == newest:  # larger than the folder may be
+            if each.path == newest:  # is kept, even if it alone is larger than the folder may be
                 continue
             for path in (each.path, each.path.with_suffix(NOTES)):
                 with suppress(OSError):  # removed by somebody, or by the sink of another camera
