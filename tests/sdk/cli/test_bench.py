@@ -49,7 +49,8 @@ def test_without_the_library_of_the_plots_nothing_is_measured_in_vain(
 
     monkeypatch.setattr("allweather.benchmark.run_benchmark", measured)
     monkeypatch.setattr("allweather.demo.demo.run_drive", measured)
-    for name in [each for each in sys.modules if each.startswith(("allweather.reports", "allweather.demo.report"))]:
+    drawing = ("allweather.reports", "allweather.demo.report", "allweather.demo.timeline")  # imported by other tests
+    for name in [each for each in sys.modules if each.startswith(drawing)]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = invoke(*line, "--out", tmp_path / "out")
