@@ -233,10 +233,15 @@ class Dataset:
         return dataclasses.replace(self, train=self.train.with_labels(labels), notes=(*self.notes, note))
 
     def fingerprint(self) -> str:
-        """Returns a short hash of the training labels and some pixels, which distinguishes data sets of one name."""
-        digest = hashlib.sha256(self.train.labels.numpy().tobytes())
-        some = torch.linspace(0, len(self.train) - 1, min(FINGERPRINT_IMAGES, len(self.train))).long()
-        digest.update(self.train.take(some).loaded().images.numpy().tobytes())
+        """Returns a short hash of the labels and some pixels of train and val: it tells data sets of one name apart.
+
+        Val is part of it because epochs, strengths and temperatures are chosen on it.
+        """
+        digest = hashlib.sha256()
+        for split in (self.train, self.val):
+            digest.update(split.labels.cpu().numpy().tobytes())
+            some = torch.linspace(0, len(split) - 1, min(FINGERPRINT_IMAGES, len(split))).long()
+            digest.update(split.take(some).loaded().images.cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def readable(self) -> Dataset:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,16 @@ def test_label_noise_replaces_the_requested_share(dataset: Dataset) -> None:
     assert noisy.train.images is dataset.train.images
     assert noisy.fingerprint() != dataset.fingerprint()
     assert dataset.with_label_noise(0.0, 0) is dataset
+
+
+def test_the_fingerprint_tells_other_validation_images_and_labels_apart(dataset: Dataset) -> None:
+    """What is chosen on val may not go on from what was chosen on another one of the same length."""
+    val, rows = dataset.val, torch.arange(len(dataset.val)).flip(0)
+    darker = Split(val.images // 2, val.labels)
+    relabeled = val.with_labels(val.labels.roll(1))
+    others = [dataclasses.replace(dataset, val=other) for other in (darker, relabeled, val.take(rows))]
+    assert len({each.fingerprint() for each in (dataset, *others)}) == 4
+    assert dataclasses.replace(dataset, val=val.take(rows.flip(0))).fingerprint() == dataset.fingerprint()
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
