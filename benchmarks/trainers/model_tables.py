@@ -56,6 +56,9 @@ MODELS: Mapping[str, Model] = {
     "resnet20-45000-robust-dusk-0": Model(
         UNSEEN, f"{TABLES} {UNSEEN_FILE} cifar10:ROOT FOLDER --epochs 4 --only robust-0"
     ),
+    "resnet20-45000-robust-dusk-max-drop-0": Model(
+        UNSEEN, f"{TABLES} {UNSEEN_FILE} cifar10:ROOT FOLDER --epochs 10 --only robust-max-drop-0"
+    ),
     "resnet20-at-ca-0": Model(PUBLISHED, f"{SHORT} --only at-ca"),
     "resnet20-fma-ca-0": Model(PUBLISHED, f"{SHORT} --only fma-ca-0"),
     "resnet20-fma-ca-30-epochs": Model(
