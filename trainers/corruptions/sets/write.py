@@ -206,7 +206,8 @@ def _write_blocks(
     remaining = [block for block in blocks if str(block) not in done]
     watch(len(blocks) - len(remaining), len(blocks))
     with (part / JOURNAL_FILE).open("a") as journal, _workers(min(processes, len(remaining))) as pool:
-        futures = {pool.submit(_write_block, part, settings, block): block for block in remaining}
+        with _told_if_refused():
+            futures = {pool.submit(_write_block, part, settings, block): block for block in remaining}
         try:
             for num_done, future in enumerate(as_completed(futures), len(blocks) - len(remaining) + 1):
                 try:
@@ -233,8 +234,22 @@ def _workers(count: int) -> Iterator[Executor]:
         with ThreadPoolExecutor(1) as pool:
             yield pool
     else:
-        with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _initialize_worker) as pool:
+        with _told_if_refused():
+            processes = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _initialize_worker)
+        with processes as pool:
             yield pool
+
+
+@contextmanager
+def _told_if_refused() -> Iterator[None]:
+    """Turns the error of a system that allows no more processes, or has no semaphores for them, into one line."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(
+            f"the system refuses worker processes ({reason}); one process (--processes 1, processes=1) does without"
+        ) from None
 
 
 def _initialize_worker() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -117,6 +118,18 @@ def test_a_killed_run_is_resumed_with_the_same_result(
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
     for name in NAMES:
         assert (tmp_path / "set" / f"{name}.npy").read_bytes() == (npy / f"{name}.npy").read_bytes()
+
+
+@pytest.mark.parametrize("place", ["__init__", "submit"])
+def test_a_system_that_refuses_processes_is_told_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(write.ProcessPoolExecutor, place, refused)
+    with pytest.raises(OutputError, match=r"refuses worker processes \(Resource .*--processes 1"):
+        write_noise(tmp_path / "set", processes=2)
 
 
 def test_added_files_appear_together_with_the_set(tmp_path: Path) -> None:
