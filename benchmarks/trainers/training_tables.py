@@ -37,7 +37,7 @@ TRAINING_TABLES = (
         "robust-finetuning",
         "test accuracy, %, and mean gain",
         FINETUNING_COLUMNS,
-        ("start", "at-ca", "st-ca", "fma-ca", "fma-layers-ca", "robust", "robust-max-drop"),
+        ("start", "at-ca", "st-ca", "fma-ca", "fma-layers-ca", "robust", "robust-max-drop", "robust-dusk-max-drop"),
         {"start": "resnet20-45000.safetensors"},
         ("epochs",),
         {"at-ca": "+1.98", "st-ca": "+8.86", "fma-ca": "+8.94"},
@@ -61,7 +61,16 @@ TRAINING_TABLES = (
             "resnet20-45000",
             *(
                 f"resnet20-45000-{name}-0"
-                for name in ("at-ca", "st-ca", "fma-ca", "fma-layers-ca", "robust", "robust-max-drop")
+                for name in (
+                    "at-ca",
+                    "st-ca",
+                    "fma-ca",
+                    "fma-layers-ca",
+                    "robust",
+                    "robust-max-drop",
+                    "robust-dusk",
+                    "robust-dusk-max-drop",
+                )
             ),
         ),
         {},
@@ -108,7 +117,10 @@ TRAINING_TABLES = (
         {name: name for name in (*DARK, *(f"{factor}, noise" for factor in DARK))},
         (
             "resnet20-45000",
-            *(f"resnet20-45000-{name}-0" for name in ("at-ca", "robust", "robust-max-drop", "robust-dusk")),
+            *(
+                f"resnet20-45000-{name}-0"
+                for name in ("at-ca", "robust", "robust-max-drop", "robust-dusk", "robust-dusk-max-drop")
+            ),
         ),
         {},
         (),
