@@ -30,6 +30,7 @@ ACTIVATIONS: dict[str, Activation] = {"Softmax": "softmax", "LogSoftmax": "log_s
 PASSING = ("Identity", "Cast", "Flatten", "Reshape", "Squeeze", "Dropout")  # between the activation and the output
 CHOOSING = ("ArgMax", "ArgMin", "TopK", "Hardmax")  # operators that leave of the scores which is the highest
 POINTWISE = ("Cast", "Identity", "Sub", "Add", "Mul", "Div")  # compute one value from each pixel
+SUM_CLOSE = 1e-2  # how far the sum of probabilities may be from 1
 SMALL_SCALE = 0.1  # a factor below this makes small numbers of 0..255
 
 
@@ -143,6 +144,11 @@ def check_scores(operator: str, where: str) -> None:
             f"{where} ends in {operator}, which gives the number of a class and no scores; export it again without "
             "that, so that it gives a logit or a probability for each class"
         )
+
+
+def are_probabilities(values: npt.NDArray[np.float32]) -> bool:
+    """Returns whether outputs, float32 [n, C], are probabilities, as a Softmax of other operators gives them."""
+    return bool(values.shape[1] > 1 and values.min() >= 0 and np.allclose(values.sum(1), 1, atol=SUM_CLOSE))
 
 
 def warn_of_probability(values: npt.NDArray[np.float32], label: str, where: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from allweather.exporters.foreign.facts import (
     IMAGE_CHANNELS,
     Element,
     InputFacts,
+    are_probabilities,
     check_scores,
     warn_of_probability,
 )
 from allweather.exporters.foreign.ir_wrap import wrap_ir
 from allweather.exporters.foreign.model_input import FROM_GRAPH, InputSettings, ModelInput, resolve_input
+from allweather.exporters.foreign.wrap import FLOOR
 from allweather.runtimes.bundle.manifest import Precision
 from allweather.runtimes.engines.openvino_core import openvino_core
 from allweather.runtimes.errors import EngineError, UsageError, first_line
@@ -45,6 +48,7 @@ class IrSource:
         weights: Content of the .bin file.
         taken: What the model takes.
         where: Name of the file, for messages.
+        is_probability: Whether its output holds probabilities without a Softmax at its end; see `wrap_ir`.
         name: See `ModelSource`.
         precision: See `ModelSource`.
     """
@@ -53,6 +57,7 @@ class IrSource:
     weights: bytes
     taken: ModelInput
     where: str
+    is_probability: bool = False
     name: str = "the original"
     precision: Precision = "fp32"
 
@@ -71,7 +76,7 @@ class IrSource:
     def openvino(self) -> openvino.Model:
         """See `ModelSource`."""
         model = _read(self.xml, self.weights, self.where)
-        return wrap_ir(model, _logits(model), self.taken, self.where)
+        return wrap_ir(model, _logits(model), self.taken, self.where, is_probability=self.is_probability)
 
     def run(self, images: Image) -> Floats:
         """See `ModelSource`."""
@@ -98,6 +103,7 @@ class IrSource:
                 "name an image classifier"
             )
         values = np.concatenate([row.reshape(1, -1) for row in rows])
+        values = np.log(values + np.float32(FLOOR)) if self.is_probability else values
         return values * np.array([[0, 1]], np.float32) if values.shape[1] == 1 else values
 
 
@@ -128,15 +134,17 @@ def open_ir(
     check_scores(_ending(model).get_type_name(), where)
     taken = resolve_input(_facts(model, where), settings, where)
     source = IrSource(xml, weights, taken, where)
-    probes = np.random.default_rng(0).integers(0, 256, (2, taken.spec.height, taken.spec.width, 3), np.uint8)
+    probes = np.random.default_rng(0).integers(0, 256, (5, taken.spec.height, taken.spec.width, 3), np.uint8)
     outputs = source.run(probes)
     if outputs.shape[1] != len(classes):
         raise UsageError(
             f"{where} gives {outputs.shape[1]} outputs for each image, and --classes names {len(classes)} classes; "
             "name as many, in the order of its outputs"
         )
-    if not outputs[:, 0].any() and _ending(model).get_type_name() not in IR_ACTIVATIONS:  # one output, see `read`
-        warn_of_probability(outputs[:, 1:], classes[1], where)
+    if _ending(model).get_type_name() not in IR_ACTIVATIONS:
+        source = dataclasses.replace(source, is_probability=are_probabilities(outputs))
+        if not outputs[:, 0].any():  # one output, see `read`
+            warn_of_probability(outputs[:, 1:], classes[1], where)
     return source, taken
 
 

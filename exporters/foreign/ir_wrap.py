@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from allweather.exporters.foreign.model_input import ModelInput
+from allweather.exporters.foreign.wrap import FLOOR
 from allweather.exporters.onnx.convert import INPUT, OUTPUT
 from allweather.runtimes.errors import EngineError, first_line
 from allweather.runtimes.preprocess import LUMA_WEIGHTS
@@ -17,7 +18,9 @@ with isolated_imports():
 TYPES = {"float32": np.float32, "float16": np.float16, "uint8": np.uint8}
 
 
-def wrap_ir(model: openvino.Model, logits: openvino.Output, taken: ModelInput, where: str) -> openvino.Model:
+def wrap_ir(
+    model: openvino.Model, logits: openvino.Output, taken: ModelInput, where: str, *, is_probability: bool
+) -> openvino.Model:
     """Returns the model with the input `images` and the output `logits`; the batch is dynamic if the graph allows it.
 
     Args:
@@ -25,6 +28,8 @@ def wrap_ir(model: openvino.Model, logits: openvino.Output, taken: ModelInput, w
         logits: Its output that holds the logits.
         taken: What it takes.
         where: Name of the file, for messages.
+        is_probability: Whether that output holds probabilities, as a Softmax of other operators gives them; their
+            logarithm is then the logits.
 
     Raises:
         EngineError: The graph does not take such images.
@@ -54,6 +59,8 @@ def wrap_ir(model: openvino.Model, logits: openvino.Output, taken: ModelInput, w
         result = ops.reshape(result, ops.constant(np.array([0, -1])), True).output(0)
     if logits.get_element_type() != openvino.Type.f32:
         result = ops.convert(result, "f32").output(0)
+    if is_probability:
+        result = ops.log(ops.add(result, ops.constant(np.array(FLOOR, np.float32)))).output(0)
     if outputs.rank.is_static and len(outputs) > 1 and outputs[1] == openvino.Dimension(1):
         result = ops.multiply(result, ops.constant(np.array([[0, 1]], np.float32))).output(0)
     result.get_tensor().set_names({OUTPUT})

@@ -12,7 +12,14 @@ import onnx
 import openvino
 
 from allweather.exporters.foreign.dynamic_batch import with_dynamic_batch, with_sizes
-from allweather.exporters.foreign.facts import OutputFacts, input_facts, output_facts, warn_of_probability
+from allweather.exporters.foreign.facts import (
+    SUM_CLOSE,
+    OutputFacts,
+    are_probabilities,
+    input_facts,
+    output_facts,
+    warn_of_probability,
+)
 from allweather.exporters.foreign.model_input import FROM_GRAPH, InputSettings, ModelInput, resolve_input
 from allweather.exporters.foreign.original import OriginalModel
 from allweather.exporters.foreign.read import read_onnx_file
@@ -33,7 +40,6 @@ log = logging.getLogger(__name__)
 PROBES = 5  # random images on which a rewritten graph is compared with the file
 BATCHES = (1, 2, 5)
 CLOSE = 1e-3  # largest difference that is rounding, as a share of the largest logit; float16 is allowed 20 times that
-SUM_CLOSE = 1e-2  # how far the sum of probabilities may be from 1
 
 
 @dataclass(frozen=True)
@@ -158,8 +164,8 @@ def _check_outputs(
             "%s ends in a Sigmoid, as for several labels of an image; here the one with the highest output is taken",
             where,
         )
-    if output.activation is None and outputs > 1:
-        original.is_probability = bool(given.min() >= 0 and np.allclose(given.sum(1), 1, atol=SUM_CLOSE))
+    if output.activation is None:
+        original.is_probability = are_probabilities(given)
     if output.activation is None and outputs == 1:
         warn_of_probability(given, classes[1], where)
     return outputs

@@ -24,6 +24,7 @@ from allweather.runtimes.engines.open import infer_all, open_engine
 from allweather.runtimes.errors import EngineError, UsageError
 from allweather.runtimes.load import load
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.tta.aggregate import probabilities
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.data.registry import open_dataset
@@ -125,6 +126,22 @@ def test_bad_ir_is_told(head: npt.NDArray[np.float32], dataset: Dataset, tmp_pat
     weights.unlink()
     with pytest.raises(EngineError, match=r"their\.bin is missing"):
         open_foreign(xml, dataset.classes)
+
+
+def test_probabilities_without_a_softmax_at_the_end_are_no_logits_in_ir(
+    head: npt.NDArray[np.float32], dataset: Dataset, tmp_path: Path
+) -> None:
+    """Taken for logits, they gave every class nearly the same confidence."""
+    form = Form(layout="nchw", ending="Softmax")
+    model = openvino.convert_model(write(form, head, tmp_path))
+    clamped = openvino.opset8.clamp(model.get_results()[0].input_value(0), 1e-6, 1.0)
+    model = openvino.Model([openvino.opset8.result(clamped)], model.get_parameters(), "clamped")
+    openvino.save_model(model, tmp_path / "their.xml", compress_to_fp16=False)
+    source, images = open_foreign(tmp_path / "their.xml", dataset.classes).source, dataset.test.images.numpy()[:4]
+    expected = run(build(form, head), normalized(images))
+    compiled = openvino.Core().compile_model(source.openvino(), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for logits in (source.run(images), compiled(images)[0]):
+        np.testing.assert_allclose(probabilities(logits), expected, atol=2e-3)
 
 
 def test_the_number_of_a_class_is_no_score_in_ir(tmp_path: Path) -> None:
