@@ -61,6 +61,7 @@ def add_to_bundle(
         BundleError: The bundle cannot be read.
         DataError: The data set has too few images to calibrate INT8.
         CheckpointError: The weights of the predictor do not fit.
+        ParityError: The parity gate rejects the loss predictor.
         OutputError: The bundle cannot be written.
     """
     out = as_path(out)
@@ -117,7 +118,9 @@ def _compile(
     source = TorchSource(predictor.model(), predictor.input)
     calibration = None if few else calibration_set(dataset)
     job = predictor_job(source, predictor.input, parity_images(dataset.val), calibration)
-    return compile_jobs([job], precision_plan(options), options, bundle.golden_frames(), watch)
+    compiled = compile_jobs([job], precision_plan(options), options, bundle.golden_frames(), watch)
+    compiled.check_kept(("predictor",), cure="train it for longer, or on more images")
+    return compiled
 
 
 def _with_predictor(manifest: Manifest, predictor: TrainedPredictor, compiled: Compilation) -> Manifest:

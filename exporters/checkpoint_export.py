@@ -21,7 +21,7 @@ from allweather.exporters.compilation import ExportOptions as ExportOptions
 from allweather.exporters.installed import check_installed
 from allweather.exporters.model_card import MODEL_CARD, checkpoint_card
 from allweather.runtimes.bundle.bundle import npy_bytes, write_bundle
-from allweather.runtimes.bundle.manifest import Input, Manifest
+from allweather.runtimes.bundle.manifest import Input, Manifest, Role
 from allweather.runtimes.bundle.output_path import check_bundle_path
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.system.device import this_device
@@ -65,7 +65,7 @@ def export(
             or an engine has none of the requested precisions.
         DataError: INT8 is requested and there are too few images for calibration.
         EngineError: The model has an operation that an engine does not have.
-        ParityError: The parity gate rejects every classifier, or every large one.
+        ParityError: The parity gate rejects every classifier, every large one or every loss predictor.
         OutputError: The bundle cannot be written.
     """
     check_start(checkpoint)
@@ -88,7 +88,8 @@ def export(
     golden_frames = choose_golden_frames(dataset.val)
     jobs = export_jobs(checkpoint, dataset, second, int8=any("int8" in precisions for precisions in plan.values()))
     compiled = compile_jobs(jobs, plan, options, golden_frames, watch)
-    compiled.check_classifiers(("classifier",) if second is None else ("classifier", "large"))
+    has: dict[Role, bool] = {"classifier": True, "large": second is not None, "predictor": bool(checkpoint.predictor)}
+    compiled.check_kept(role for role, wanted in has.items() if wanted)
     compiled.warn_of_weak_large()
     manifest = _manifest(checkpoint, compiled, golden_frames)
     card = {MODEL_CARD: checkpoint_card(manifest, checkpoint)}

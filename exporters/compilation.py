@@ -81,20 +81,22 @@ class Compilation:
     rejected: tuple[Rejected, ...]
     calibration: Calibration | None
 
-    def check_classifiers(self, roles: Iterable[Role] = ("classifier",)) -> None:
-        """Checks that a classifier of each of some roles is kept.
+    def check_kept(self, roles: Iterable[Role], cure: str = "--force writes them nonetheless") -> None:
+        """Checks that a model of each of some roles is kept.
+
+        Args:
+            roles: The roles.
+            cure: What to do where none is.
 
         Raises:
-            ParityError: The parity gate rejects every one of them.
+            ParityError: The parity gate rejects every one of a role.
         """
         for role in roles:
             if not any(model.role == role for model in self.models):
                 reasons = "; ".join(
                     f"{model.engine} {model.precision}: {model.reason}" for model in self.rejected if model.role == role
                 )
-                raise ParityError(
-                    f"no {ROLE_NAMES[role]} passes the parity gate ({reasons}); --force writes them nonetheless"
-                )
+                raise ParityError(f"no {ROLE_NAMES[role]} passes the parity gate ({reasons}); {cure}")
 
     def warn_of_weak_large(self) -> None:
         """Warns of a large classifier that reads fewer validation images correctly than the classifier before it."""

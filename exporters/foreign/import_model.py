@@ -224,7 +224,7 @@ def export_foreign(
         _check_preparation(each, images, options)
     jobs = [classifier_job(each.source, each.input.spec, images, calibration, role) for role, each in models.items()]
     compiled = compile_jobs(jobs, plan, options, golden_frames, watch)
-    compiled.check_classifiers(models)
+    compiled.check_kept(models)
     compiled.warn_of_weak_large()
     manifest = Manifest(
         arch=model.arch,

@@ -25,7 +25,7 @@ from allweather.runtimes.types import Floats, Image
 BATCH_SIZE = 50  # of `infer_all`
 START_SECONDS = 600.0  # limit of starting an engine: compiling a large model for a GPU or an NPU takes minutes
 GOLDEN_SECONDS = 60.0  # limit of replaying the golden frames, besides `STALL_FACTOR` times the time at the export
-ROLE_NAMES = {"classifier": "classifier", "predictor": "predictor", "large": "large classifier"}
+ROLE_NAMES = {"classifier": "classifier", "predictor": "loss predictor", "large": "large classifier"}
 log = logging.getLogger(__name__)
 
 
@@ -149,7 +149,8 @@ def _candidates(bundle: Bundle, spec: EngineSpec | None, precision: str | None, 
         available = ", ".join(f"{model.engine} {model.precision}" for model in models)
         requested = (f" for {spec.name}" if spec else "") + (f" in {precision}" if precision else "")
         raise EngineError(
-            f"{bundle.path} has no {ROLE_NAMES[role]}{requested}; it has {available}: choose one of these or export it"
+            f"{bundle.path} has no {ROLE_NAMES[role]}{requested}; it has {available or 'none'}: "
+            f"{'choose one of these or export it' if models else 'export it'}"
         )
     return sorted(fitting, key=_preference)  # stable: the bundle's own order stays, see `Manifest.models`
 

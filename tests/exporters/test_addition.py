@@ -11,10 +11,11 @@ import torch
 
 from allweather.exporters.addition import add_to_bundle
 from allweather.exporters.calibration import corrupt_every_second
+from allweather.exporters.checkpoint_export import ExportOptions, export
 from allweather.exporters.model_card import MODEL_CARD
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import Manifest
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import ParityError, UsageError
 from allweather.runtimes.load import load
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.policy_names import parse_policy
@@ -49,6 +50,30 @@ def extended(
     out = tmp_path_factory.mktemp("extended") / "extended.zip"
     add_to_bundle(exported[0], predictor, [parse_policy("top:1"), HFLIP], dataset, out)
     return out
+
+
+def wild(predictor: TrainedPredictor) -> TrainedPredictor:
+    """Returns a predictor whose losses are so large that float32 rounds them by more than the parity gate allows."""
+    weights = {key: 1e8 * value if value.dim() == 2 else value for key, value in predictor.weights.items()}
+    return dataclasses.replace(predictor, weights=weights)
+
+
+def test_a_predictor_that_the_gate_rejects_is_not_left_out_in_silence(
+    exported: tuple[Path, Manifest], predictor: TrainedPredictor, dataset: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(ParityError, match=r"no loss predictor passes .*; train it for longer"):
+        add_to_bundle(exported[0], wild(predictor), [parse_policy("top:1")], dataset, tmp_path / "out.aw")
+    assert not (tmp_path / "out.aw").exists()
+
+
+def test_an_export_without_the_predictor_of_its_checkpoint_is_refused(
+    checkpoint: Checkpoint, predictor: TrainedPredictor, dataset: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(ParityError, match=r"no loss predictor passes .*; --force"):
+        export(
+            dataclasses.replace(checkpoint, predictor=wild(predictor)),
+            dataset, tmp_path / "out.aw", ExportOptions(("openvino",), ("fp32",)),
+        )  # fmt: skip
 
 
 def test_the_classifier_stays_as_it_is(exported: tuple[Path, Manifest], extended: Path) -> None:
