@@ -112,8 +112,7 @@ def run_policies(
     cells = [("clean", 0)]
     if corrupted:
         cells += [(name, severity) for name in corrupted.corruptions for severity in SEVERITIES]
-    facts = [[each.name, each.views, each.weights, each.averages, str(each.confidence_model)] for each in policies]
-    texts = json.dumps([*facts, seed])
+    texts = json.dumps([*map(str, policies), seed])
     resume_key = {
         "images": resume_key_of(evaluated, corrupted, dataset),
         "policies": hashlib.sha256(texts.encode()).hexdigest(),

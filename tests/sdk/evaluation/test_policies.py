@@ -165,6 +165,10 @@ def test_an_interrupted_evaluation_resumes(
         assert np.array_equal(one.first_view, other.first_view)
     run_policies(evaluated, dataset, corrupted, policies, seed=1, keep=tmp_path)  # takes none of the finished cells
     assert len(run_again) == 18
+    stops = [replace(each, early_exit_threshold=0.2) for each in (parse_policy("hflip"), parse_policy("center"))]
+    for others in (stops, [parse_policy("hflip"), stops[1]]):  # of the same names and views
+        run_policies(evaluated, dataset, None, others, keep=tmp_path)
+    assert len(run_again) == 20
 
 
 def test_weights_and_repetition_count_in_the_average() -> None:
