@@ -242,7 +242,8 @@ def build_objective(start: Checkpoint, settings: FinetuneSettings, dataset: Data
     """Builds the loss of a finetuning on a data set."""
     weights = loss_weights(settings.method, settings.gamma_or_default())
     augmentation, class_weights = settings.augmentation(start.strengths), class_weights_of(settings.fit, dataset)
-    return PairObjective(weights, augmentation, start.strengths, settings.layers, class_weights)
+    smoothing = settings.fit.label_smoothing
+    return PairObjective(weights, augmentation, start.strengths, settings.layers, class_weights, smoothing)
 
 
 def check_layers(start: Checkpoint, settings: FinetuneSettings) -> None:

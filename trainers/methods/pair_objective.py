@@ -75,6 +75,7 @@ class PairObjective:
         layers: Names of the layers whose outputs the feature-map loss compares; those of all activation functions if
             empty.
         class_weights: Weight of each class in the cross-entropy; none means 1 for each.
+        label_smoothing: Fraction of the target that is spread over all classes, 0 to below 1.
     """
 
     loss_weights: LossWeights
@@ -82,6 +83,7 @@ class PairObjective:
     strengths: Mapping[str, float] = field(default_factory=dict)
     layers: tuple[str, ...] = ()
     class_weights: tuple[float, ...] = ()
+    label_smoothing: float = 0.0
 
     shifted = (True,)
 
@@ -100,9 +102,9 @@ class PairObjective:
             if weights.feature_maps:
                 maps = stack.enter_context(capture_activations(model, self.layers))
             clean, augmented = model(pair).chunk(2)
-        loss = cross_entropy(clean, labels, class_weights=self.class_weights)
+        loss = cross_entropy(clean, labels, self.label_smoothing, self.class_weights)
         if weights.augmented_labels:
-            augmented_loss = cross_entropy(augmented, labels, class_weights=self.class_weights)
+            augmented_loss = cross_entropy(augmented, labels, self.label_smoothing, self.class_weights)
             loss = loss + weights.augmented_labels * augmented_loss
         if weights.stability:
             loss = loss + weights.stability * stability_loss(clean, augmented)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,8 +17,10 @@ from allweather.trainers.augmentations.pairing import (
     TorchvisionAugmentation,
 )
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS, TABLE_ROWS
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.losses.consistency import feature_map_loss, kl_divergence, stability_loss
+from allweather.trainers.methods.finetune import FinetuneSettings, build_objective
 from allweather.trainers.methods.pair_objective import LossWeights, PairObjective
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.launch import launch
@@ -71,6 +75,16 @@ def test_losses_are_those_of_the_paper() -> None:
         weighted = PairObjective(loss_weights, CombinedAugmentation(PAPER), class_weights=(2.0, 2.0, 2.0))
         labeled = plain + loss_weights.augmented_labels * functional.cross_entropy(other, labels)
         assert torch.allclose(weighted.loss(model, x, labels, 0, rng()), value + labeled, rtol=1e-5), loss_weights
+        smoothed = PairObjective(loss_weights, CombinedAugmentation(PAPER), label_smoothing=0.1)
+        smoother = partial(functional.cross_entropy, target=labels, label_smoothing=0.1)
+        changed = smoother(clean) + loss_weights.augmented_labels * smoother(other)
+        assert torch.allclose(smoothed.loss(model, x, labels, 0, rng()), value - labeled + changed, rtol=1e-5)
+
+
+def test_the_label_smoothing_of_the_settings_is_that_of_the_finetuning(dataset: Dataset) -> None:
+    settings = FinetuneSettings("at", augment="trivial", fit=FitSettings(label_smoothing=0.1))
+    start = Checkpoint("resnet20", dataset.classes, dataset.input, {}, "x", 0)
+    assert build_objective(start, settings, dataset).label_smoothing == 0.1
 
 
 @pytest.mark.slow

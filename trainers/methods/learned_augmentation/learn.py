@@ -229,6 +229,7 @@ def _fit_settings(settings: LearnAugmentationSettings, epochs: int) -> FitSettin
     return FitSettings(
         epochs=epochs, batch_size=settings.classifier.batch_size, schedule="cosine", weight_decay=0.0,
         seed=settings.classifier.seed, hflip=settings.classifier.hflip, shift=settings.classifier.shift,
+        padding=settings.classifier.padding,
     )  # fmt: skip
 
 

@@ -58,6 +58,8 @@ class PredictorSettings:
                 "a loss predictor learns losses and not classes, so that there is nothing to balance; leave class "
                 "weights and sampling as they are"
             )
+        if self.fit.label_smoothing:
+            raise UsageError("a loss predictor learns losses and not classes: leave label smoothing at 0")
         for name in self.views:
             view(name)
         if IDENTITY.name not in self.views or len(self.views) < 2 or len(set(self.views)) < len(self.views):

@@ -144,6 +144,9 @@ def test_a_resumed_training_ends_with_the_same_weights(targets: ViewLosses, tmp_
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(UsageError, match=r"'huge'.* tiny, efficientnet"):
         PredictorSettings(kind="huge")
+    for fit in (FitSettings(class_weights="balanced"), FitSettings(label_smoothing=0.1)):
+        with pytest.raises(UsageError, match="learns losses and not classes"):
+            PredictorSettings(fit=fit)
     with pytest.raises(UsageError, match=r"'ndcg'.* squared"):
         PredictorSettings(loss="ndcg")
     with pytest.raises(UsageError, match=r"'fog'.* noise, blur, weather, digital"):
