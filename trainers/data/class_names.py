@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.text import (
     MAX_CLASSES,
@@ -11,6 +13,8 @@ from allweather.runtimes.text import (
     printable,
 )
 from allweather.trainers.data.files.names import list_names, same_name
+
+log = logging.getLogger(__name__)
 
 
 def class_order(data: str, found: tuple[str, ...], wanted: tuple[str, ...]) -> list[int]:
@@ -77,3 +81,22 @@ def check_class_names(classes: object) -> None:
             raise DataError(
                 f"the class {printable(name)!r} holds {letter}, which files and screens cannot hold; rename it"
             )
+
+
+def warn_of_flips(classes: tuple[str, ...], hflip: bool) -> None:
+    """Warns if images are flipped horizontally and the names of two classes differ by left and right alone.
+
+    Args:
+        classes: Names of the classes.
+        hflip: Whether images are flipped.
+    """
+    names = {name.casefold(): name for name in classes}
+    for form, name in names.items():
+        other = names.get(form.replace("left", "right"), name)
+        if hflip and other != name:
+            log.warning(
+                "half of the images are flipped horizontally, and %s and %s seem to be flipped images of each other; "
+                "if so, leave that out: --no-hflip, train.hflip: false in a file of create, hflip=False in Python",
+                printable(name), printable(other),
+            )  # fmt: skip
+            return

@@ -26,6 +26,7 @@ from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.checkpoint.checkpoint import RECORDED_LIBRARIES, Checkpoint, library_versions
 from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
 from allweather.trainers.choices import FinetuneMethod, Strategy
+from allweather.trainers.data.class_names import warn_of_flips
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods.output_paths import gamma_trials_path, resume_path, strengths_path
 from allweather.trainers.methods.pair_objective import DEFAULT_GAMMAS, PairObjective, loss_weights
@@ -185,6 +186,8 @@ def finetune(
             start, dataset, settings.strength_points,
             keep=strengths_path(out), fabric=fabric, watch=watch_strengths,
         )  # fmt: skip
+    hflip = dataset.hflip if settings.fit.hflip is None else settings.fit.hflip
+    warn_of_flips(dataset.classes, hflip)
     lr, objective, resume = finetune_lr(start, settings), build_objective(start, settings, dataset), resume_path(out)
     saved_settings = checkpoint_settings(settings, lr, start)
     averaged, history = fit(
@@ -198,7 +201,7 @@ def finetune(
         mixed, measured = _mixed(start, averaged, kept, dataset, settings.max_clean_drop, objective, fabric)
         averaged, saved_settings["finetuned_share"] = mixed.model, mixed.share
     saved_settings |= {"kept_epoch": kept.epoch} if settings.fit.patience else {}
-    saved_settings["hflip"] = dataset.hflip if settings.fit.hflip is None else settings.fit.hflip
+    saved_settings["hflip"] = hflip
     saved_settings |= {"inventory": dataset.inventory.as_dict()} if dataset.inventory else {}
     checkpoint = dataclasses.replace(
         start,

@@ -14,6 +14,7 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
+from allweather.trainers.data.class_names import warn_of_flips
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods.config import PLAIN, TrainConfig
 from allweather.trainers.methods.invariant import JointNetworks, accuracy_name, networks_in
@@ -82,6 +83,7 @@ def train(
     share = ADAMW_PRETRAINED_SHARE if pretrained and settings.optimizer == "adamw" else 1.0
     lr = highest_lr(settings, model_to_fit, sgd_lr, share)
     hflip = dataset.hflip if settings.hflip is None else settings.hflip  # later methods obey it, too
+    warn_of_flips(dataset.classes, hflip)
     saved_settings = {**settings.as_dict(), "lr": lr, "pretrained": pretrained, "hflip": hflip}
     # the notes say, for example, how many labels have been replaced by random ones
     saved_settings |= {"train_images": len(dataset.train), "notes": list(dataset.notes)}

@@ -15,6 +15,7 @@ from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
+from allweather.trainers.data.class_names import warn_of_flips
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods import gamma_search
 from allweather.trainers.methods.config import TrainConfig
@@ -114,6 +115,35 @@ def test_an_imported_classifier_is_told(arrows: Checkpoint, few: Dataset, tmp_pa
     robust = finetune(imported, few, FinetuneSettings("at", fit=FIT), tmp_path / "r.safetensors", fabric=launch())
     assert flipped == [False]
     assert robust.hflip is False
+
+
+ARROWS = ("Turn LEFT", "straight", "turn right")
+
+
+@pytest.mark.parametrize(
+    ("classes", "hflip", "told"),
+    [(ARROWS, True, True), (ARROWS, False, False), (("cleft", "right"), True, False), (("left", "leaf"), True, False)],
+)
+def test_classes_that_differ_by_left_and_right_are_told_where_images_are_flipped(
+    classes: tuple[str, ...], hflip: bool, told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_of_flips(classes, hflip)
+    assert ("Turn LEFT and turn right seem to be flipped images of each other" in caplog.text) == told
+    assert bool(caplog.records) == told
+
+
+@pytest.mark.slow
+def test_each_training_with_flips_tells_so_of_left_and_right(
+    arrows: Checkpoint, few: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    named = dataclasses.replace(few, classes=ARROWS)
+    fit = dataclasses.replace(FIT, hflip=True)
+    train(["resnet8"], named, fit, tmp_path / "a.safetensors", fabric=launch())
+    start = dataclasses.replace(arrows, classes=ARROWS)
+    finetune(start, named, FinetuneSettings("at", fit=fit), tmp_path / "b.safetensors", fabric=launch())
+    settings = PredictorSettings(views=("identity", "zoom1.2"), copy_settings=CopySettings(copies=1), fit=fit)
+    add_predictor(start, named, settings, tmp_path / "c.safetensors", losses_folder=tmp_path / "d", fabric=launch())
+    assert caplog.text.count("--no-hflip") == 3
 
 
 @pytest.mark.parametrize("method", ["plain", "ait"])

@@ -14,6 +14,7 @@ from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
+from allweather.trainers.data.class_names import warn_of_flips
 from allweather.trainers.data.dataset import Dataset, RowDataset, Split
 from allweather.trainers.inference.frozen_classifier import FrozenClassifier
 from allweather.trainers.methods.loss_predictor.held_back import holds_back, predictor_images
@@ -122,6 +123,7 @@ def predictor_for(
     if settings.exclude_family:
         targets = targets.exclude_family(settings.exclude_family)
     hflip = dataset.hflip if settings.fit.hflip is None else settings.fit.hflip
+    warn_of_flips(dataset.classes, hflip)
     model, history, accuracy = fit_predictor(
         targets, spec, settings, hflip=hflip, fabric=fabric, resume=resume, loggers=loggers, watch=watch
     )
