@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,9 @@ def open_start(config: CreateConfig, settings: CreateSettings, *, download: bool
     if config.onnx and settings.foreign:
         classes = config.onnx.classes or dataset_classes(config.data)
         foreign = open_foreign(Path(config.onnx.file), classes, settings.foreign)
-        return Start(open_dataset_of(config.data, foreign.classes, foreign.input.spec, download=download), foreign)
+        dataset = open_dataset_of(config.data, foreign.classes, foreign.input.spec, download=download)
+        hflip = dataset.hflip if config.onnx.hflip is None else config.onnx.hflip
+        return Start(dataclasses.replace(dataset, hflip=hflip), foreign)
     arch = config.train.arch
     usual = get_architecture(arch).usual_input.height if arch else None
     # a library's network takes its usual size where the data has none; the small ones of our own take any

@@ -91,6 +91,9 @@ class Onnx(Section):
     pixels: Literal[1, 255] | None = Field(default=None, description="255 for a graph that takes pixels of 0..255.")
     layout: InputLayout | None = Field(default=None, description="nchw or nhwc, where the graph does not tell.")
     channels: ColorOrder = Field(default="rgb", description="Order of the color channels: rgb or bgr.")
+    hflip: bool | None = Field(
+        default=None, description="Whether a flipped image keeps its class; as the data set says if empty."
+    )
 
 
 class Finetune(Fit):

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from allweather.create.classifier_stages import finetune_result
+import onnx
+import pytest
+from onnx_graphs import Form, build
+from trained_models import paint_folder
+
+from allweather.create.classifier_stages import finetune_result, open_start
+from allweather.create.config import CreateConfig, Onnx
+from allweather.create.settings import CreateSettings
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 
@@ -25,3 +32,12 @@ def test_it_is_told_how_much_of_a_finetuning_is_left(settings: dict[str, float],
     assert bool(told.notes) == noted
     if noted:
         assert "loses more than 0.5 points of clean accuracy" in told.notes[0]
+
+
+@pytest.mark.parametrize(("said", "expected"), [(None, True), (False, False)])
+def test_somebodys_classifier_may_be_one_of_arrows(tmp_path: Path, said: bool | None, expected: bool) -> None:
+    """Its predictor is not trained on flipped images then, and no policy that flips is compared."""
+    data = paint_folder(tmp_path / "colors", {"train": 2, "val": 2, "test": 2})
+    onnx.save(build(Form()), tmp_path / "their.onnx")
+    config = CreateConfig(data=f"folder:{data}", onnx=Onnx(file=str(tmp_path / "their.onnx"), hflip=said))
+    assert open_start(config, CreateSettings.of(config), download=False).dataset.hflip is expected
