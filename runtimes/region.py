@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +47,7 @@ class Region:
         for name in ("x", "y", "width", "height"):  # a small integer of NumPy would overflow in x + width
             object.__setattr__(self, name, int(getattr(self, name)))
 
-    def crop(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def crop(self, image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """Returns the part of an image inside the region, as a NumPy view of the same memory.
 
         Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from allweather.runtimes.setting_types import is_real
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 """One image [H, W, 3] or a batch of images [n, h, w, 3]; RGB, 0..255."""
+GivenImage: TypeAlias = npt.NDArray[Any]
+"""An image as a caller has it, which is checked to be uint8 [H, W, 3]: OpenCV's functions give arrays of any number."""
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 Reason = Literal["policy", "early_exit", "budget", "no_time_to_rank", "past_deadline", "undecided"]

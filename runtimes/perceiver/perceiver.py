@@ -27,7 +27,7 @@ from allweather.runtimes.tta.planner import Planner
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.run_views import run_views
-from allweather.runtimes.types import Budget, Decision, Frame, Image
+from allweather.runtimes.types import Budget, Decision, Frame, GivenImage
 
 CENTER = parse_policy("center")
 
@@ -104,7 +104,7 @@ class Perceiver(OneProcess):
         other._finishing, other._rng, other._decided = LatencyModel({1: 0.0}), np.random.default_rng(0), 0
         return other
 
-    def __call__(self, image: Image, *, bgr: bool = False) -> Decision:
+    def __call__(self, image: GivenImage, *, bgr: bool = False) -> Decision:
         """Decides on an image that was captured just now.
 
         Args:
@@ -119,7 +119,7 @@ class Perceiver(OneProcess):
         with self._lock:
             return self.decide(Frame(swap_red_and_blue(image) if bgr else image, self._decided, captured))
 
-    def batch(self, images: Iterable[Image], *, bgr: bool = False) -> list[Decision]:
+    def batch(self, images: Iterable[GivenImage], *, bgr: bool = False) -> list[Decision]:
         """Decides on many images, faster than one by one, without a deadline and with the same predictions.
 
         Stage times are shares of those of the whole batch, whose time is the age of each decision. A policy with an
@@ -145,7 +145,7 @@ class Perceiver(OneProcess):
             self._decided += len(decisions)
             return decisions
 
-    def objects(self, frame: Frame | Image, boxes: Any, *, bgr: bool = False) -> list[Decision]:
+    def objects(self, frame: Frame | GivenImage, boxes: Any, *, bgr: bool = False) -> list[Decision]:
         """Decides on several parts of a frame, such as the boxes of a detector, within one budget for all of them.
 
         Each box gets one view first, in few batches. Then the time that is left goes to the views, of whichever boxes,

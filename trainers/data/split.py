@@ -6,7 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
@@ -36,6 +36,11 @@ class LabeledImages(ABC):
     """
 
     labels: Tensor
+    if TYPE_CHECKING:
+
+        @property
+        def images(self) -> Tensor:
+            """Those of a `Split`; streamed ones have none in memory."""
 
     def __len__(self) -> int:
         """Returns the number of images."""
