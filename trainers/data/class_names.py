@@ -96,7 +96,7 @@ def warn_of_flips(classes: tuple[str, ...], hflip: bool) -> None:
         if hflip and other != name:
             log.warning(
                 "half of the images are flipped horizontally, and %s and %s seem to be flipped images of each other; "
-                "if so, leave that out: --no-hflip, hflip: false in a file of create, hflip=False in Python",
+                "if so, leave that out: --no-hflip, train.hflip: false in a file of create, in Python hflip=False",
                 printable(name), printable(other),
             )  # fmt: skip
             return
