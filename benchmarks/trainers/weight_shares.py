@@ -24,8 +24,8 @@ from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.data.registry import open_dataset_of
 from allweather.trainers.inference.forward import count_correct
+from allweather.trainers.methods.clean_accuracy import mix_weights
 from allweather.trainers.methods.pair_objective import compared_images, table_rows_correct
-from allweather.trainers.methods.weight_mixing import mix_weights
 from allweather.trainers.training.launch import launch
 
 STUDY = "weight-shares"

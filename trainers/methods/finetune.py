@@ -28,10 +28,10 @@ from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
 from allweather.trainers.choices import FinetuneMethod, Strategy
 from allweather.trainers.data.class_names import warn_of_flips
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.methods.clean_accuracy import MixedWeights, mix_within, warn_of_clean_drop
 from allweather.trainers.methods.output_paths import gamma_trials_path, resume_path, strengths_path
 from allweather.trainers.methods.pair_objective import DEFAULT_GAMMAS, PairObjective, loss_weights
 from allweather.trainers.methods.strength_search import DEFAULT_POINTS, with_strengths
-from allweather.trainers.methods.weight_mixing import MixedWeights, mix_within
 from allweather.trainers.models.activation_hooks import check_activations
 from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.models.registry import default_lr
@@ -200,6 +200,10 @@ def finetune(
     if settings.max_clean_drop is not None:
         mixed, measured = _mixed(start, averaged, kept, dataset, settings.max_clean_drop, objective, fabric)
         averaged, saved_settings["finetuned_share"] = mixed.model, mixed.share
+    else:
+        val, before = dataset.val.readable().to(fabric.device), start.classifier().to(fabric.device)
+        darkens = isinstance(objective.augmentation, MixedAugmentation)
+        warn_of_clean_drop(before, kept.val_accuracy, val, fabric, darkens=darkens)
     saved_settings |= {"kept_epoch": kept.epoch} if settings.fit.patience else {}
     saved_settings["hflip"] = hflip
     saved_settings |= {"inventory": dataset.inventory.as_dict()} if dataset.inventory else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ from torch import nn
 
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
-from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.inference.forward import count_correct
+from allweather.trainers.methods import clean_accuracy
+from allweather.trainers.methods.clean_accuracy import STEPS, mix_weights, mix_within, warn_of_clean_drop
 from allweather.trainers.methods.finetune import FinetuneSettings, finetune
-from allweather.trainers.methods.weight_mixing import STEPS, mix_weights, mix_within
 from allweather.trainers.models.classifier import Classifier
 from allweather.trainers.models.registry import build_model
 from allweather.trainers.training.launch import launch
@@ -89,15 +91,39 @@ def test_the_share_is_the_largest_that_loses_little_enough(checkpoint: Checkpoin
     assert mix_within(end, start, dataset.val, 0.0, fabric).share == 1.0
 
 
+@pytest.mark.parametrize(
+    ("images", "before", "after", "darkens", "told"),
+    [
+        (240, 239, 230, True, "from 99.6 to 95.8 %: .* --strategy ca"),
+        (240, 239, 230, False, "--max-clean-drop 1, in Python max_clean_drop=1, bounds that$"),
+        (5000, 4575, 4450, True, ""),  # 2.5 points, what `robust` may cost
+        (60, 57, 53, True, ""),  # 6.7 points, which so few images make by chance
+        (5000, 4450, 4575, True, ""),
+    ],
+)
+def test_what_finetuning_costs_clean_images_is_told(
+    images: int, before: int, after: int, darkens: bool, told: str,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(clean_accuracy, "count_correct", lambda *_: before)
+    val = Split(torch.zeros(images, 1, 1, 3, dtype=torch.uint8), torch.zeros(images, dtype=torch.int64))
+    warn_of_clean_drop(nn.Identity(), after / images, val, launch(), darkens=darkens)
+    assert bool(caplog.messages) == bool(told)
+    assert not told or re.search(told, caplog.messages[0])
+
+
 @pytest.mark.slow
 def test_a_finetuning_that_harms_clean_images_is_mixed(
-    checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path
+    checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     known, dataset = dataclasses.replace(checkpoint, strengths=PAPER), dataset.with_label_noise(1.0, seed=1)
     harmful = FitSettings(epochs=4, batch_size=24, lr=0.2, ema=0.0, seed=3)
     free = finetune(known, dataset, FinetuneSettings("at", fit=harmful), tmp_path / "free.safetensors", fabric=launch())
+    assert caplog.text.count("finetuning lowers") == 1
+    caplog.clear()
     settings = FinetuneSettings("at", max_clean_drop=10.0, fit=harmful)
     bound = finetune(known, dataset, settings, tmp_path / "bound.safetensors", fabric=launch())
+    assert "finetuning lowers" not in caplog.text
     before = count_correct(known.classifier(), dataset.val, launch()) / len(dataset.val)
     assert free.metrics["val_accuracy"] < before - 0.1
     assert bound.metrics["val_accuracy"] >= before - 0.1
