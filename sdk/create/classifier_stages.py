@@ -90,12 +90,14 @@ def train_stage(start: Start, config: CreateConfig, settings: FitSettings, folde
 def _chance_notes(checkpoint: Checkpoint, dataset: Dataset) -> Iterator[str]:
     """Yields a sentence about a classifier that is not better, beyond chance, than one that names one class."""
     labels, accuracy = dataset.val.labels, checkpoint.metrics["val_accuracy"]
-    largest = float(labels.bincount().max()) / len(labels)
+    counts = labels.bincount(minlength=len(dataset.classes))
+    largest = float(counts.max()) / len(labels)
     if wilson_interval(round(accuracy * len(labels)), len(labels))[0] <= largest:
+        rare = ", and let rare classes count (train.class_weights: balanced)" if counts.max() > 2 * counts.min() else ""
         yield (
             f"the plain classifier is right on {100 * accuracy:.1f} % of {len(labels)} validation images, and "
             f"{100 * largest:.1f} % are of one class: that may be chance, and what is gained on it says little; train "
-            "for longer (train.epochs) or take more images"
+            f"for longer (train.epochs) or take more images{rare}"
         )
 
 

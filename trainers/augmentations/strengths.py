@@ -148,7 +148,8 @@ def find_strengths(
     if clean - accuracy_drop <= constant:
         raise TrainingError(
             f"this classifier cannot lose {lost}: its accuracy is {100 * clean:.1f} %, and always predicting the same "
-            f"class gives {100 * constant:.1f} %; train it first, or ask for fewer points"
+            f"class gives {100 * constant:.1f} %; train it first, with class weights where a class is rare, or ask for "
+            "fewer points (--strength-points; in a file of create, finetune.strength_points)"
         )
     strengths = []
     for augmentation in AUGMENTATIONS.values():

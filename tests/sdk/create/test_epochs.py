@@ -40,3 +40,12 @@ def test_a_classifier_that_may_be_no_better_than_chance_is_told(images: int, acc
     assert bool(notes) == said
     if notes:
         assert "45.0 % of 24 validation images, and 33.3 % are of one class" in notes[0]
+        assert "rare" not in notes[0]
+
+
+def test_a_classifier_that_names_the_frequent_class_alone_is_told_what_to_do() -> None:
+    split = Split(torch.zeros(36, 8, 8, 3, dtype=torch.uint8), (torch.arange(36) < 3).long())
+    data = Dataset("parts", ("good", "broken"), split, split, split, hflip=False)
+    named = Checkpoint("resnet20", data.classes, InputSpec(8, 8), {}, "parts", 0, metrics={"val_accuracy": 33 / 36})
+    (note,) = _chance_notes(named, data)
+    assert note.endswith("or take more images, and let rare classes count (train.class_weights: balanced)")
