@@ -30,6 +30,16 @@ FINETUNING_COLUMNS = {
     "gain": "gain",
 }
 DARK = ("1", "0.5", "0.35", "0.2", "0.1")
+SCRATCH_ROWS = (
+    "plain",
+    "AugMix",
+    "TrivialAugment",
+    "plain, finetuned robust",
+    "robust augmix",
+    "robust prime",
+    "robust mixed",
+    "robust mixed, then FMA",
+)
 LEARNED_ROWS = ("none", "shifts and flips", "trivial", "chance", "pretrained", "learned", "as in the paper")
 TRAINING_TABLES = (
     ResultTable(
@@ -75,6 +85,16 @@ TRAINING_TABLES = (
         ),
         {},
         (),
+        {},
+    ),
+    ResultTable(
+        "robust-from-scratch",
+        "robust-from-scratch",
+        "resnet20, 16 px, 13,500 images, error, %",
+        {"clean": "clean", "corrupted val images": "val", "common 15": "common", "extra 4": "extra"},
+        SCRATCH_ROWS,
+        {"size": 16},
+        ("epochs",),
         {},
     ),
     ResultTable(
