@@ -165,9 +165,10 @@ class Decision:
             smoothing. With it, label, confidence and probabilities are of all frames of the object together.
         stable: Whether that is as many frames as `Smoothing.stable_frames`; None without temporal smoothing.
         frame_label: Label of this frame alone; empty without temporal smoothing.
+        frame_confidence: Its confidence, 0..1; nan without temporal smoothing.
         accepted: Whether it may be relied upon: accepted decisions err at most as often as `allweather tune-policy
             --risk` was told, on images like those of the validation data. None if no threshold was found. With temporal
-            smoothing, a label that is not that of the frame alone is not accepted.
+            smoothing it is still that of the frame alone, and a label that is not that of the frame is not accepted.
         unknown: Whether the image is unlike those of the validation data, so that none of the classes may be right.
         agreement: Share of the views that were run, 0..1, whose own most probable class is that of their average; 1 if
             a single one was.
@@ -193,6 +194,7 @@ class Decision:
     frames: int = 1
     stable: bool | None = None
     frame_label: str = ""
+    frame_confidence: float = float("nan")
     accepted: bool | None = None
     unknown: bool = False
     agreement: float = 1.0

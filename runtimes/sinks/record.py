@@ -81,7 +81,12 @@ def _smoothing_record(decision: Decision) -> dict[str, Any]:
     """Returns what temporal smoothing made of a decision; nothing if it was not smoothed."""
     if decision.stable is None:
         return {}
-    return {"frames": int(decision.frames), "stable": bool(decision.stable), "frame_label": decision.frame_label}
+    return {
+        "frames": int(decision.frames),
+        "stable": bool(decision.stable),
+        "frame_label": decision.frame_label,
+        "frame_confidence": finite_or_none(decision.frame_confidence),
+    }
 
 
 def finite_or_none(value: float) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import Any
 
 import numpy as np
 
@@ -94,7 +95,8 @@ class Smoother:
 
         Returns:
             The decisions in the same order, with other `label`, `confidence`, `probabilities`, `frames` and `stable`;
-            `frame_label` is the label of the frame alone. All else is as it was: views, reason and times.
+            `frame_label` and `frame_confidence` are those of the frame alone. All else is as it was: views, reason and
+            times.
 
         Raises:
             UsageError: A decision has another number of probabilities than there are classes, or an argument the wrong
@@ -146,10 +148,10 @@ class Smoother:
                 frame.index, frame.captured, decision.region, self._calls,
             )  # fmt: skip
             self._remember(key, seen)
-            return replace(decision, stable=self._is_stable(seen), frame_label=decision.label)
+            return replace(decision, stable=self._is_stable(seen), **_of_frame(decision))
         if known.index == frame.index:  # two decisions with one track: the second one stands alone
             self._remember(key, known)
-            return replace(decision, stable=False, frame_label=decision.label)
+            return replace(decision, stable=False, **_of_frame(decision))
         belief = predicted_belief(known.belief, frame.index - known.index, self._settings)
         if decision.reason == "undecided":
             seen = replace(known, region=decision.region, call=self._calls)
@@ -167,7 +169,7 @@ class Smoother:
             probabilities=belief.astype(np.float32),
             frames=seen.frames,
             stable=self._is_stable(seen),
-            frame_label=decision.label,
+            **_of_frame(decision),
             # the risk was measured on single frames: of another label nothing is known
             accepted=decision.accepted and seen.label == decision.label,
         )
@@ -179,6 +181,11 @@ class Smoother:
         self._objects[key] = seen
         if len(self._objects) > self._settings.max_objects:
             del self._objects[next(iter(self._objects))]
+
+
+def _of_frame(decision: Decision) -> dict[str, Any]:
+    """Returns what is kept of a decision on one frame."""
+    return {"frame_label": decision.label, "frame_confidence": decision.confidence}
 
 
 def _own_views(decision: Decision) -> int:

@@ -48,7 +48,8 @@ class _Hard:
 class HardFramesSink(Sink):
     """Saves what was decided on where the confidence is low or views disagree, with the decision as JSON beside it.
 
-    Of several hard objects of a frame the least certain is saved. A frame is saved when some seconds have passed since
+    With temporal smoothing, the confidence of the frame alone counts: that of an object is low whenever it changes. Of
+    several hard objects of a frame the least certain is saved. A frame is saved when some seconds have passed since
     the last one, so that a bad hour does not fill the folder, and the oldest ones are removed when the folder is full.
     Names begin with the time, and have camera, label and confidence. Images are compressed and written by a thread of
     its own, and those that a slow disk does not take are left out.
@@ -125,14 +126,14 @@ class HardFramesSink(Sink):
         hard = [each for each in decisions if self._is_hard(each)]
         if not hard:
             return
-        self._last, hardest = now, min(hard, key=lambda each: each.confidence)
+        self._last, hardest = now, min(hard, key=_own_confidence)
         image = frame.image if hardest.region is None else hardest.region.crop(frame.image)
         self._outbox.put(_Hard(image, hardest, frame.file, self._wall_clock()))
 
     def _is_hard(self, decision: Decision) -> bool:
         if decision.reason == "undecided":  # nothing is known
             return False
-        is_sure = decision.confidence > self._max_confidence  # nan is not
+        is_sure = _own_confidence(decision) > self._max_confidence  # nan is not
         return not is_sure or decision.agreement <= self._max_agreement
 
     def close(self) -> None:
@@ -142,7 +143,7 @@ class HardFramesSink(Sink):
             OutputError: Some images could not be written.
         """
         if lost := self._outbox.close(CLOSE_SECONDS):
-            cause = self._fault or self._outbox.failure or "its disk is too slow"
+            cause = self._fault or self._outbox.failure or "they came faster than they could be written"
             raise OutputError(f"{lost} hard frames are missing in {self._path}: {cause}")
 
     def _save(self, batch: Sequence[_Hard]) -> int:
@@ -154,7 +155,8 @@ class HardFramesSink(Sink):
             "time": round(hard.time, 3), "source": self._source, "file": hard.file, **decision_record(decision),
             "probabilities": [finite_or_none(each) for each in decision.probabilities],
         }  # fmt: skip
-        name = image_name(hard.time, self._source, decision.label, float(decision.confidence))
+        label = decision.label if decision.stable is None else decision.frame_label
+        name = image_name(hard.time, self._source, label, float(_own_confidence(decision)))
         try:
             self._folder.save(name, self._suffix, data.tobytes(), to_json(notes))
         except OutputError as error:
@@ -164,3 +166,8 @@ class HardFramesSink(Sink):
             return 1
         self._failing = False
         return 0
+
+
+def _own_confidence(decision: Decision) -> float:
+    """Returns the confidence of the frame alone, which temporal smoothing leaves beside that of the object."""
+    return decision.confidence if decision.stable is None else decision.frame_confidence

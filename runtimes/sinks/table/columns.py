@@ -38,6 +38,7 @@ COLUMNS = (
     Column("frames", "int"),
     Column("stable", "bool"),
     Column("frame_label", "text"),
+    Column("frame_confidence", "float"),
     Column("reason", "text"),
     Column("late", "bool"),
     Column("age", "float"),

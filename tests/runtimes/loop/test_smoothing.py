@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -35,6 +36,8 @@ def test_watch_smooths_what_sinks_get_and_what_it_yields(perceiver: Perceiver) -
     smooth = list(allweather.watch(images, perceiver, sinks=[sink], smoothing=allweather.Smoothing()))
     assert [each.label for each in alone] == ["red"] * 5 + ["blue"] + ["red"] * 2 + ["blue"] * 4
     assert [each.frame_label for each in smooth] == [each.label for each in alone]
+    assert [each.frame_confidence for each in smooth] == [each.confidence for each in alone]
+    assert all(math.isnan(each.frame_confidence) for each in alone)
     assert [each.label for each in smooth[:8]] == ["red"] * 8
     assert smooth[-1].label == "blue"
     assert [(each.label, each.frames) for each in seen] == [(each.label, each.frames) for each in smooth]

@@ -65,6 +65,18 @@ def test_sure_decisions_and_empty_frames_are_not_saved(tmp_path: Path) -> None:
     assert not images(tmp_path)
 
 
+def test_with_smoothing_the_frame_alone_counts(tmp_path: Path) -> None:
+    """The confidence of an object is low whenever another one takes its place, however clear the image is."""
+    smoothed = replace(decision(confidence=0.2), stable=False, frames=1)
+    clear = replace(smoothed, frame_label="stop", frame_confidence=0.99)
+    hard = replace(smoothed, confidence=0.97, frame_label="yield", frame_confidence=0.4)
+    with opened(HardFramesSink(tmp_path, min_seconds=0)) as sink:
+        sink.write_frame(frame(), (clear,))
+        sink.write_frame(frame(), (clear, hard))
+    (path,) = images(tmp_path)
+    assert path.stem.endswith("_yield_0.40")
+
+
 @pytest.mark.parametrize("image_format", ["png", "jpeg"])
 def test_one_in_some_seconds_is_saved(image_format: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_WAITING", 100)
