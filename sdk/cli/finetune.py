@@ -202,6 +202,8 @@ def finetune(
             run.say(strengths_in_words(done.strengths))
         if max_clean_drop is not None:
             run.say(_share_in_words(done.settings["finetuned_share"], max_clean_drop))
+        if start.predictor or start.policies:
+            run.say(f"{out} has no loss predictor and no policies, which belong to weights: train and tune them anew")
     facts = {"checkpoint": str(out), "method": method, "gamma": done.settings["gamma"], "data": shown(data)}
     facts["val_images"] = len(run.dataset.val)  # the accuracies below are of them
     values = {**facts, **done.metrics, "seconds": run.seconds, "strengths": done.strengths}

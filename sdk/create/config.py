@@ -52,7 +52,9 @@ class Fit(Section):
     )
     sampling: Sampling = Field(default="uniform", description="balanced draws each class equally often.")
     hflip: bool | None = Field(
-        default=None, description="Whether half of the images are flipped horizontally; as the data set says if empty."
+        default=None,
+        description="Whether half of the images are flipped horizontally, which is wrong for arrows and text; as the "
+        "data set says if empty, which is true but for signs.",
     )
 
 
@@ -100,6 +102,9 @@ class Finetune(Fit):
     """Robust finetuning of the plain classifier."""
 
     lr: float | None = Field(default=None, description="Highest learning rate; a tenth of the network's own if empty.")
+    hflip: bool | None = Field(
+        default=None, description="Whether half of the images are flipped horizontally; as in the training if empty."
+    )
     method: FinetuneMethod = Field(
         default="robust", description="What ties augmented copies to clean images: at, st, fma, ait or robust."
     )

@@ -92,7 +92,7 @@ class Correctness:
 
 
 class KeptEvaluation(Protocol):
-    """A result that keeps which predictions are correct: a `CleanEvaluation` or a `Robustness`."""
+    """A result that keeps which predictions are correct: `CleanEvaluation`, `Robustness` or `PolicyResult`."""
 
     @property
     def correctness(self) -> Correctness:
@@ -159,7 +159,8 @@ def paired_difference(first: KeptEvaluation, second: KeptEvaluation) -> PairedDi
     compare two methods of training, repeat both with several seeds.
 
     Args:
-        first: Result of `evaluate` or `evaluate_corrupted`, that is compared with.
+        first: Result of `evaluate` or `evaluate_corrupted`, that is compared with; or that of one policy, one of the
+            `results` of `evaluate_policies`, to compare two bundles as they run.
         second: Result of the same function for the other classifier, on the same data, corruptions and seed.
 
     Raises:
@@ -207,6 +208,7 @@ def _correctness(evaluation: KeptEvaluation) -> Correctness:
     correctness = getattr(evaluation, "correctness", None)
     if not isinstance(correctness, Correctness):
         raise UsageError(
-            f"two results of evaluate or of evaluate_corrupted are compared; got {type(evaluation).__name__}"
+            "two results of evaluate or of evaluate_corrupted are compared, or two of the results of "
+            f"evaluate_policies(...).results; got {type(evaluation).__name__}"
         )
     return correctness

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from allweather.evaluation.error_rate import ErrorChange, ErrorRate, error_change, error_rate
-from allweather.evaluation.policy_outcomes import CellOutcome, best_single_view, latency_ratios, run_policies
+from allweather.evaluation.error_rate import Correctness, ErrorChange, ErrorRate, error_change, error_rate
+from allweather.evaluation.policy_outcomes import (
+    MEDIUM_SEVERITY,
+    CellOutcome,
+    best_single_view,
+    latency_ratios,
+    run_policies,
+    timed_images,
+)
 from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.system.path_argument import as_path
+from allweather.runtimes.text import NOT_IN_JSON
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions import COMMON, EXTRA
@@ -23,8 +31,6 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.open_model import EvaluatedModel
 from allweather.trainers.policies.average import CENTER
 
-TIMED_IMAGES = 20  # images on which latency is measured
-MEDIUM_SEVERITY = 3  # of the corrupted images that are timed; changed predictions are looked for there first
 GROUPS = {"clean": ("clean",), "common": COMMON, "extra": EXTRA}  # corruptions whose cells are averaged together
 MAX_CHANGED = 5  # predictions that a policy improves and that are shown, and as many that it makes incorrect
 
@@ -53,6 +59,7 @@ class PolicyResult:
         coverage: Share of accepted decisions, 0..1, by group of images, as `mean_views`; all None for a policy that
             has no threshold.
         selective_risk: Share of errors among accepted decisions, likewise; None where none was accepted.
+        correctness: Which of its predictions are correct, for `paired_difference`; not in JSON.
     """
 
     policy: str
@@ -69,6 +76,7 @@ class PolicyResult:
     views: tuple[str, ...]
     coverage: dict[str, float | None]
     selective_risk: dict[str, float | None]
+    correctness: Correctness = field(repr=False, compare=False, metadata=NOT_IN_JSON)
 
 
 @dataclass(frozen=True)
@@ -152,16 +160,16 @@ def policy_evaluation(
     policies = [*always, *(each for each in requested if each.name not in [policy.name for policy in always])]
     outcomes = run_policies(evaluated, dataset, corrupted, policies, seed=seed, keep=keep, watch=watch)
     timed = [policy for policy in policies if policy.pick != "oracle"]
-    first = dataset.test.take(torch.arange(min(TIMED_IMAGES, len(dataset.test)))).loaded()
-    clean = latency_ratios(evaluated, first.images.numpy(), timed)
-    on_corrupted = latency_ratios(evaluated, _timed_images(corrupted), timed) if corrupted else [None] * len(timed)
-    ratios = {policy.name: each for policy, *each in zip(timed, clean, on_corrupted, strict=True)}
+    clean = latency_ratios(evaluated, timed_images(dataset), timed)
+    other = latency_ratios(evaluated, timed_images(dataset, corrupted), timed) if corrupted else [None] * len(timed)
+    ratios = {policy.name: each for policy, *each in zip(timed, clean, other, strict=True)}
     changed = _changed_predictions(policies, outcomes, dataset, corrupted)
+    images = Correctness.of(dataset, {}, corrupted)
     result = PolicyEvaluation(
         provenance=Provenance.of(evaluated, dataset, images=outcomes[-1].correct.shape[1]),
         corrupted=corrupted.source if corrupted else "none",
         results=tuple(
-            _policy_result(index, policy, outcomes, ratios.get(policy.name, (None, None)))
+            _policy_result(index, policy, outcomes, ratios.get(policy.name, (None, None)), images)
             for index, policy in enumerate(policies)
         ),
         rank_correlation={
@@ -174,16 +182,8 @@ def policy_evaluation(
     return result, [_image_of(each, dataset, corrupted) for each in changed]
 
 
-def _timed_images(corrupted: CorruptedSet) -> Image:
-    """Returns images of medium severity, the corruptions in turn: uint8 [TIMED_IMAGES, h, w, 3]."""
-    names, count = corrupted.corruptions, len(corrupted.labels)
-    return np.stack(
-        [corrupted.image(names[index % len(names)], MEDIUM_SEVERITY, index % count) for index in range(TIMED_IMAGES)]
-    )
-
-
 def _policy_result(
-    index: int, policy: Policy, outcomes: Sequence[CellOutcome], ratios: Sequence[float | None]
+    index: int, policy: Policy, outcomes: Sequence[CellOutcome], ratios: Sequence[float | None], images: Correctness
 ) -> PolicyResult:
     """Returns the result of the policy with this index in the outcomes."""
     by_corruption: dict[str, list[CellOutcome]] = {}
@@ -221,6 +221,7 @@ def _policy_result(
         views=policy.views,
         coverage={name: coverage for name, (coverage, _) in accepted.items()},
         selective_risk={name: risk for name, (_, risk) in accepted.items()},
+        correctness=replace(images, cells={(cell.corruption, cell.severity): cell.correct[index] for cell in outcomes}),
     )
 
 

@@ -30,6 +30,8 @@ from allweather.trainers.losses.soft_ranks import correlation, ranks
 from allweather.trainers.policies.acceptance import confidence_and_accepted
 from allweather.trainers.policies.average import CENTER, average_views, every_name
 
+TIMED_IMAGES = 20  # images on which latency is measured
+MEDIUM_SEVERITY = 3  # of the corrupted images that are timed; changed predictions are looked for there first
 # the arrays of an outcome, as they are saved
 ARRAY_FIELDS = ("correct", "confidence", "first_view", "views_run", "rank_correlation", "accepted")
 
@@ -213,6 +215,17 @@ def _read_outcome(file: Path | None, resume_key: dict[str, str], name: str, seve
     if header != resume_key or not tensors.keys() >= set(ARRAY_FIELDS):  # of other images, or an older version
         return None
     return CellOutcome(name, severity, *(tensors[field].numpy() for field in ARRAY_FIELDS))
+
+
+def timed_images(dataset: Dataset, corrupted: CorruptedSet | None = None) -> Image:
+    """Returns images to measure latency on, uint8 [n, h, w, 3]: clean ones, or corrupted ones of medium severity."""
+    if corrupted is None:
+        first = dataset.test.take(torch.arange(min(TIMED_IMAGES, len(dataset.test)))).loaded()
+        return np.asarray(first.images.numpy(), np.uint8)
+    names, count = corrupted.corruptions, len(corrupted.labels)  # the corruptions take turns
+    return np.stack(
+        [corrupted.image(names[index % len(names)], MEDIUM_SEVERITY, index % count) for index in range(TIMED_IMAGES)]
+    )
 
 
 def latency_ratios(

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from allweather.evaluation.clean import CleanEvaluation
+from allweather.evaluation.error_rate import are_paired, paired_difference
 from allweather.reports import plots
 from allweather.reports.html import Section, page, write_files
-from allweather.reports.reading import Origin, origin_section, reading_section, wilson_interval
+from allweather.reports.reading import Origin, difference_row, origin_section, reading_section, wilson_interval
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import to_json
 
@@ -83,10 +84,13 @@ def write_clean_report(evaluation: CleanEvaluation, folder: Path | str, origin: 
 
 
 def comparison_table(results: Sequence[CleanEvaluation]) -> list[Sequence[str]]:
-    """Returns a table with a column for each model."""
+    """Returns a table with a column for each model, and how the error of each but the first differs from that."""
+    first, *others = results
+    paired = [paired_difference(first, each).clean for each in others if are_paired(first, each)]
     return [
         ("", *(each.provenance.title for each in results)),
         ("accuracy, %", *(f"{100 * each.accuracy:.2f}" for each in results)),
+        *(difference_row("error", paired) if len(paired) == len(others) else []),
         ("precision, mean over classes, %", *(f"{100 * each.precision:.2f}" for each in results)),
         ("recall, mean over classes, %", *(f"{100 * each.recall:.2f}" for each in results)),
         ("F1, mean over classes, %", *(f"{100 * each.f1:.2f}" for each in results)),

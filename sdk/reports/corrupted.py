@@ -11,7 +11,14 @@ from allweather.evaluation.metrics import calibration_error
 from allweather.evaluation.robustness import GroupMean, Robustness
 from allweather.reports import image_grids, plots
 from allweather.reports.html import Section, page, write_files
-from allweather.reports.reading import BOOTSTRAP, Origin, origin_section, reading_section, section_in_markdown
+from allweather.reports.reading import (
+    BOOTSTRAP,
+    Origin,
+    difference_row,
+    origin_section,
+    reading_section,
+    section_in_markdown,
+)
 from allweather.runtimes.markdown import markdown, markdown_page, markdown_table
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import printable, to_json
@@ -163,7 +170,7 @@ def summary_table(results: Sequence[Robustness]) -> list[Row]:
     rows: list[Row] = [("", *(result.provenance.title for result in results))]
     rows.append(("clean error, %", *(_interval(each.clean.error, each.clean.low, each.clean.high) for each in results)))
     differences = _differences(results)
-    rows += _difference_row("clean", [each["clean"] for each in differences])
+    rows += difference_row("clean", [each["clean"] for each in differences])
     for (title, names), group, means in zip(
         GROUP_TITLES,
         ("common", "extra"),
@@ -172,7 +179,7 @@ def summary_table(results: Sequence[Robustness]) -> list[Row]:
     ):
         label = title_of_measured(title, names, results[0].mean_errors())
         metrics = [(f"{label}: {metric}", *cells) for metric, cells in _mean_metrics(means).items()]
-        rows += [*metrics[:1], *_difference_row(label, [each[group] for each in differences]), *metrics[1:]]
+        rows += [*metrics[:1], *difference_row(label, [each[group] for each in differences]), *metrics[1:]]
     if results[0].baseline is not None:
         cells = ["not all 15" if each.mce is None else f"{each.mce:.2f}" for each in results]
         rows.append((f"mCE, baseline {Path(results[0].baseline).name}", *cells))
@@ -187,14 +194,6 @@ def _differences(results: Sequence[Robustness]) -> list[dict[str, ErrorChange | 
         return []
     found = [paired_difference(first, each) for each in others]
     return [{"clean": each.clean, "common": each.common, "extra": each.extra} for each in found]
-
-
-def _difference_row(label: str, changes: Sequence[ErrorChange | None]) -> list[Row]:
-    if not changes or None in changes:
-        return []
-    points = [[round(100 * end, 2) + 0.0 for end in (each.value, each.low, each.high)] for each in changes if each]
-    cells = [f"{value:+.2f} ({low:+.2f} to {high:+.2f})" for value, low, high in points]
-    return [(f"{label}: difference from the first, points", "", *cells)]
 
 
 def _mean_metrics(means: Sequence[GroupMean | None]) -> dict[str, list[str]]:

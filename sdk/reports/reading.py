@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from allweather import __version__
+from allweather.evaluation.error_rate import ErrorChange
 from allweather.reports.html import Section
 from allweather.runtimes.markdown import markdown
 
 Item = tuple[str, str]
+Row = Sequence[str]
 HOW_TO_READ = "How to read this"
 HOW_MADE = "How this was made"
 BOOTSTRAP = (
@@ -124,3 +126,17 @@ def chance(images: int) -> str:
         "by the choice of the images alone (95 %, Wilson); differences between models on the same images are more "
         "certain."
     )
+
+
+def difference_row(label: str, changes: Sequence[ErrorChange | None]) -> list[Row]:
+    """Returns the row of a table with how each model but the first differs from it; none without differences.
+
+    Args:
+        label: What the errors are of.
+        changes: The difference of each model but the first.
+    """
+    if not changes or None in changes:
+        return []
+    points = [[round(100 * end, 2) + 0.0 for end in (each.value, each.low, each.high)] for each in changes if each]
+    cells = [f"{value:+.2f} ({low:+.2f} to {high:+.2f})" for value, low, high in points]
+    return [(f"{label}: difference from the first, points", "", *cells)]

@@ -16,6 +16,7 @@ from allweather.runtimes.monitor.preview import LivePreview
 from allweather.runtimes.monitor.systemd import SystemdNotifier
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.realtime import realtime
+from allweather.runtimes.text import printable, shortened
 from allweather.runtimes.types import Decision, Frame
 from allweather.site.open_site import LoadedSite, load_site, opened_cameras
 from allweather.site.reload import Reload
@@ -23,6 +24,7 @@ from allweather.site.site import Site
 
 logger = logging.getLogger(__name__)
 
+MAX_CLASSES_CHARACTERS = 80
 TRIAL_SECONDS = 30.0  # in which each camera of a configuration that was read again decides on a frame if all is well
 
 
@@ -174,7 +176,11 @@ def _open_or_keep(
         site.close_unless_shared(previous)
         return previous, _open(previous, previews, on_page, stack)
     if previous is not None:
-        logger.info("the configuration was read again")
+        logger.info("the configuration was read again; %s decides", printable(site.site.models.bundle))
+        before, now = previous.manifest.classes, site.manifest.classes
+        if set(before) != set(now):
+            listed = (printable(shortened(", ".join(each), MAX_CLASSES_CHARACTERS)) for each in (now, before))
+            logger.warning("its classes are others than before: %s, and not %s", *listed)
         previous.close_unless_shared(site)
     return site, loops
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,8 +10,9 @@ from commands import invoke, json_of, one_line
 
 from allweather.cli.finetune import strengths_in_words
 from allweather.runtimes.bundle.manifest import Manifest
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS, TABLE_ROWS
-from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint, save_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +57,11 @@ def test_models_are_compared_on_augmented_images(
 
 @pytest.mark.slow
 def test_strengths_that_there_are_are_not_searched_again(finetuned: Path, folder: Path, tmp_path: Path) -> None:
-    line = ["finetune", finetuned, "--method", "st", "--data", f"folder:{folder}", "--epochs", 1, "--batch-size", 20]
+    tuned = tmp_path / "tuned.safetensors"
+    save_checkpoint(tuned, replace(load_checkpoint(finetuned), policies=(parse_policy("hflip"),)))
+    line = ["finetune", tuned, "--method", "st", "--data", f"folder:{folder}", "--epochs", 1, "--batch-size", 20]
     done = invoke(*line, "--max-clean-drop", 99, "--out", tmp_path / "again.safetensors", "--json")
+    assert "again.safetensors has no loss predictor and no policies, which belong to weights" in one_line(done)
     again = json_of(done)
     assert again["strengths"] == load_checkpoint(finetuned).strengths
     assert again["finetuned_share"] == 1

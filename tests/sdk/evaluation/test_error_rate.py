@@ -14,6 +14,7 @@ from torch import nn
 from allweather import evaluation
 from allweather.evaluation.error_rate import error_change, error_rate
 from allweather.evaluation.robustness import Robustness
+from allweather.reports.clean import comparison_table
 from allweather.reports.corrupted import summary_table
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.text import to_json
@@ -109,6 +110,29 @@ def test_evaluations_of_clean_images_are_compared(data: Dataset) -> None:
     assert found.clean.images == 20
     assert not found.clean.beyond_chance, "so few images decide nothing"
     assert dataclasses.replace(found.clean, images=50).beyond_chance
+    rows = {row[0]: row[1:] for row in comparison_table([first, second])}
+    line = rows["error: difference from the first, points"]
+    assert line[0] == ""
+    assert line[1].startswith(f"{100 * found.clean.value:+.2f} (")
+    assert "error: difference from the first, points" not in dict(comparison_table([first]))
+
+
+@pytest.mark.slow
+def test_two_classifiers_are_compared_as_they_run_with_their_policies(data: Dataset) -> None:
+    first, second = (
+        {
+            each.policy: each
+            for each in evaluation.evaluate_policies(classifier(CLASSES, bias=bias), data, "hflip").results
+        }
+        for bias in (0, 9)
+    )
+    found = evaluation.paired_difference(first["hflip"], second["hflip"]).clean
+    assert found.value == pytest.approx(second["hflip"].clean.value - first["hflip"].clean.value)
+    own = evaluation.paired_difference(first["center"], first["hflip"]).clean
+    assert own == first["hflip"].changes["clean"]
+    one_view = evaluation.evaluate(classifier(CLASSES), data)
+    assert evaluation.paired_difference(one_view, first["center"]).clean.value == 0
+    assert "correctness" not in json.dumps(to_json(first["hflip"]))
 
 
 @pytest.mark.slow
@@ -123,7 +147,7 @@ def test_only_evaluations_of_the_same_images_are_compared(
         other = evaluation.evaluate_corrupted(checkpoint, other_data, corruptions=["fog"], seed=seed)
         with pytest.raises(UsageError, match=r"other images, so nothing is paired: .*; evaluate both"):
             evaluation.paired_difference(fog, other)
-    with pytest.raises(UsageError, match="two results of evaluate or of evaluate_corrupted are compared; got float"):
+    with pytest.raises(UsageError, match=r"two results of evaluate .* or two of the results .*; got float"):
         evaluation.paired_difference(fog, 0.5)  # type: ignore[arg-type]
 
 

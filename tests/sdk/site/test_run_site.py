@@ -72,7 +72,8 @@ def test_a_configuration_is_read_again_and_a_wrong_one_changes_nothing(sample_bu
     assert running.returncode == 128 + signal.SIGTERM
     assert "the configuration stays as it was: site.yaml: no key is called 'polcy'; did you mean policy?" in errors
     assert "the configuration stays as it was: cannot serve a page on 127.0.0.1" in errors
-    assert errors.count("the configuration was read again") == 1
+    assert errors.count(f"the configuration was read again; {sample_bundle} decides") == 1
+    assert "classes are others" not in errors
     assert "Traceback" not in errors
 
 
