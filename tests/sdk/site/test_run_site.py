@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from sites import config, write_video
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.errors import UsageError
+from allweather.site import run_site as running
 from allweather.site.open_site import LoadedSite, load_site
 from allweather.site.read import site_from
 from allweather.site.reload import Reload, reloaded
@@ -237,3 +241,23 @@ def test_the_priority_of_the_program_cannot_be_changed_while_it_runs(sample_bund
     running = LoadedSite(site_from(raw, "site.yaml"), (), Bundle.open(sample_bundle).manifest)
     with pytest.raises(UsageError, match="realtime and cores hold for the whole program"):
         reloaded(site_from({**raw, "realtime": True}, "site.yaml"), running)
+
+
+@pytest.mark.parametrize(("now", "told"), [(("stop", "yield"), False), (("stop", "cat"), True)])
+def test_a_bundle_of_other_classes_is_told(
+    now: tuple[str, ...], told: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(running, "_open", lambda *_: [])
+    site, previous = (
+        SimpleNamespace(
+            site=SimpleNamespace(models=SimpleNamespace(bundle="new.aw")),
+            manifest=SimpleNamespace(classes=classes),
+            close_unless_shared=lambda other: None,
+        )
+        for classes in (now, ("yield", "stop"))
+    )
+    with ExitStack() as stack:
+        running._open_or_keep(site, previous, [], print, stack)  # type: ignore[arg-type]
+    assert caplog.messages[0] == "the configuration was read again; new.aw decides"
+    assert caplog.messages[1:] == ["its classes are others than before: stop, cat, and not yield, stop"] * told
