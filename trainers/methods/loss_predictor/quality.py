@@ -61,7 +61,7 @@ def quality_sentences(metrics: Mapping[str, float]) -> list[str]:
     if images < MIN_IMAGES:
         lines.append(
             f"{images} images, a share of the training images that was held back, decide nothing, at least "
-            f"{MIN_IMAGES} are needed: train it with more"
+            f"{MIN_IMAGES} are needed: train it with more images"
         )
     elif low <= 0:
         lines.append("it ranks the views no better than chance: policies that follow it only cost time")
