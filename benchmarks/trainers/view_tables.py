@@ -53,6 +53,24 @@ EXPERT_CHOICES = tuple(
 )
 VIEW_TABLES = (
     ResultTable(
+        "predictor-at-224",
+        "predictor-at-224",
+        "224 px; error, %, and gain of the view ranked first",
+        {"clean": "clean", "common 15": "corrupted", "gain": "corrupted gain"}
+        | {f"gain in {family}": f"{family} gain" for family in ("noise", "blur", "weather", "digital")},
+        (
+            "one view",
+            "top:1, image of 56 px",
+            "top:1, image of 112 px",
+            "top:1, center of 56 px",
+            "top:1, image and center of 56 px",
+            "best view",
+        ),
+        {"size": 224},
+        (),
+        {},
+    ),
+    ResultTable(
         "training-corruptions",
         "training-corruptions",
         "error, %",
